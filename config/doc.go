@@ -1,0 +1,2 @@
+// Package config turns the environment into one validated [Config].
+package config
