@@ -1,0 +1,26 @@
+// Command comfygate lets AI agents make pictures with ComfyUI, safely: it is an MCP server over stdio or HTTP.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() { os.Exit(start()) }
+
+// start runs the program until it ends or is told to. The first SIGINT or SIGTERM asks it to end in order; the second ends it now.
+func start() int {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		cancel()
+		<-signals
+		os.Exit(exitNow)
+	}()
+	return run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)
+}
