@@ -55,6 +55,7 @@ type Node struct {
 	ID     string
 	Class  string
 	Module string // python_module of the class in the live object_info; empty when unknown
+	API    bool   // the class sends data to a paid service (api_node)
 }
 
 // A Request is the whole of what a call would do, resolved: what is judged is what runs (POL-07).

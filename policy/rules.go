@@ -1,0 +1,158 @@
+package policy
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+)
+
+// Defaults of [Config].
+const (
+	DefaultMaxNodes  = 512           // LIMITS__GRAPH_NODES
+	DefaultMaxPixels = 16_777_216    // LIMITS__JOB_PIXELS: four pictures of 2048 × 2048
+	DefaultMaxWork   = 1_677_721_600 // LIMITS__WORK_UNITS: those in 100 steps
+)
+
+// Config are the operator's settings; the zero value is the built-in policy.
+type Config struct {
+	// ModelExtensions of every kind but upscalers; default .safetensors, .sft, .gguf. Types that can hold
+	// pickled code are refused here whatever the operator says (SC-52).
+	ModelExtensions []string
+	// UpscaleExtensions of upscalers; default .safetensors, .sft, .pth: ComfyUI loads these weights-only.
+	UpscaleExtensions []string
+	// ModelAllow, where not empty, are globs of which a model must match one; ModelDeny are globs of which it may
+	// match none. See [Rules.AllowModel] for their meaning.
+	ModelAllow, ModelDeny []string
+	DisabledTools         []string // SC-43; an unknown name is an error, for a switch that does nothing is worse than none
+	DeniedPrincipals      []string // SC-43; whole names
+	MaxNodes              int      // of one graph; 0 means [DefaultMaxNodes]
+	MaxPixels             int64    // of one job, all pictures together; 0 means [DefaultMaxPixels]
+	MaxWork               int64    // pixels × steps of one job; 0 means [DefaultMaxWork]
+}
+
+// Rules are a compiled policy. They are immutable. The zero value denies everything.
+type Rules struct {
+	cfg  Config // normalised: what Hash covers
+	hash string // empty in the zero value
+}
+
+// New compiles cfg, or returns every fault of it at once.
+func New(cfg Config) (*Rules, error) {
+	n := Config{
+		ModelExtensions:   folded(orDefault(cfg.ModelExtensions, ".safetensors", ".sft", ".gguf")),
+		UpscaleExtensions: folded(orDefault(cfg.UpscaleExtensions, ".safetensors", ".sft", ".pth")),
+		ModelAllow:        folded(cfg.ModelAllow),
+		ModelDeny:         folded(cfg.ModelDeny),
+		DisabledTools:     sorted(cfg.DisabledTools),
+		DeniedPrincipals:  sorted(cfg.DeniedPrincipals),
+		MaxNodes:          cfg.MaxNodes,
+		MaxPixels:         cfg.MaxPixels,
+		MaxWork:           cfg.MaxWork,
+	}
+	n.MaxNodes = orElse(n.MaxNodes, DefaultMaxNodes)
+	n.MaxPixels = orElse(n.MaxPixels, DefaultMaxPixels)
+	n.MaxWork = orElse(n.MaxWork, DefaultMaxWork)
+	if err := n.validate(); err != nil {
+		return nil, err
+	}
+	return &Rules{cfg: n, hash: digest(n)}, nil
+}
+
+// Hash is a digest of the effective rules, lower-case hex: equal rules have equal hashes in every process of one
+// release, whatever order they were written in. It is empty for the zero value.
+func (r *Rules) Hash() string {
+	if r == nil {
+		return ""
+	}
+	return r.hash
+}
+
+func (c Config) validate() error {
+	var errs []error
+	for _, ext := range c.ModelExtensions {
+		errs = append(errs, checkExtension("model extensions", ext))
+		if pickled(ext) {
+			errs = append(errs, fmt.Errorf("model extensions: %q can run code when it is loaded and is never allowed; convert the model to .safetensors", ext))
+		}
+	}
+	for _, ext := range c.UpscaleExtensions {
+		errs = append(errs, checkExtension("upscale extensions", ext))
+	}
+	for setting, globs := range map[string][]string{"model allow": c.ModelAllow, "model deny": c.ModelDeny} {
+		for _, g := range globs {
+			if _, err := path.Match(g, ""); err != nil || g == "" {
+				errs = append(errs, fmt.Errorf("%s: %q is no pattern; write one like sdxl/* or *nsfw*", setting, g))
+			}
+		}
+	}
+	known := toolScopes()
+	for _, tool := range c.DisabledTools {
+		if _, ok := known[tool]; !ok {
+			errs = append(errs, fmt.Errorf("disabled tools: there is no tool %q; the tools are %s", tool, strings.Join(Tools(), ", ")))
+		}
+	}
+	if slices.Contains(c.DeniedPrincipals, "") {
+		errs = append(errs, errors.New("denied principals: an empty name denies nobody"))
+	}
+	if c.MaxNodes < 0 || c.MaxPixels < 0 || c.MaxWork < 0 {
+		errs = append(errs, errors.New("bounds of nodes, pixels and work cannot be negative"))
+	}
+	return errors.Join(errs...)
+}
+
+func checkExtension(setting, ext string) error {
+	if len(ext) < 2 || ext[0] != '.' || strings.ContainsAny(ext[1:], "./*? ") {
+		return fmt.Errorf("%s: %q is no file extension; write it like .safetensors", setting, ext)
+	}
+	return nil
+}
+
+// digest covers the tables too, so that a release that changes them changes the hash.
+func digest(c Config) string {
+	data, err := json.Marshal(struct {
+		Config  Config
+		Tools   map[string]Scope
+		Roles   [][]Scope
+		Classes []string
+	}{c, toolScopes(), [][]Scope{ScopesOf(Viewer), ScopesOf(Operator), ScopesOf(Admin)}, deniedClasses()})
+	if err != nil {
+		panic("policy: rules do not encode: " + err.Error()) // strings and numbers always do
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// folded returns list in the form in which names are compared: see [fold].
+func folded(list []string) []string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = fold(strings.TrimSpace(s))
+	}
+	return sorted(out)
+}
+
+// sorted returns list sorted and without doubles; nil when it is empty.
+func sorted(list []string) []string {
+	out := slices.Clone(list)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func orDefault(list []string, fallback ...string) []string {
+	if len(list) == 0 {
+		return fallback
+	}
+	return list
+}
+
+func orElse[T int | int64](n, fallback T) T {
+	if n == 0 {
+		return fallback
+	}
+	return n
+}
