@@ -12,11 +12,11 @@ import (
 	"github.com/comfygate/comfygate/policy"
 )
 
-func rules(t testing.TB, cfg policy.Config) *policy.Rules {
-	t.Helper()
+func rules(tb testing.TB, cfg policy.Config) *policy.Rules {
+	tb.Helper()
 	r, err := policy.New(cfg)
 	if err != nil {
-		t.Fatalf("New: %v", err)
+		tb.Fatalf("New: %v", err)
 	}
 	return r
 }
@@ -194,8 +194,8 @@ func TestDecide_SC59_rolesAndTools(t *testing.T) {
 func TestDecide_POL01_denialsNeverAllowMore(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		wide, narrow := drawConfig(t), policy.Config{}
-		narrow = wide
+		wide := drawConfig(t)
+		narrow := wide
 		switch rapid.IntRange(0, 4).Draw(t, "which") {
 		case 0:
 			narrow.ModelDeny = append(slices.Clone(wide.ModelDeny), drawGlob(t))

@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -164,7 +165,7 @@ func FuzzAllowModel(f *testing.F) {
 		}
 		low := strings.ToLower(strings.ReplaceAll(name, `\`, "/"))
 		if strings.HasPrefix(low, "/") || strings.Contains(low, "..") || strings.ContainsAny(low, "\x00:\n\x1b") ||
-			!(strings.HasSuffix(low, ".safetensors") || strings.HasSuffix(low, ".sft") || strings.HasSuffix(low, ".gguf")) {
+			!slices.Contains([]string{".safetensors", ".sft", ".gguf"}, path.Ext(low)) {
 			t.Errorf("%q is allowed", name)
 		}
 	})

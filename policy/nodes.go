@@ -19,7 +19,7 @@ func deniedClasses() []string {
 	return []string{
 		"-save*latent-", "-load*latent-",
 		"-checkpoint-save-", "-clip-save-", "-vae-save-", "-model-save-", "-lora-save-", "-image-only-checkpoint-save-",
-		"-save-lo*ra-*", // SaveLoRA, SaveLoRANode, SaveLoraNode
+		"-save-lora-", "-save-lora-node-",
 		"-train*", "*-training-*",
 		"*folder*",
 		"-diffusers-loader-",
