@@ -1,0 +1,7 @@
+//go:build !windows
+
+package config
+
+import "errors"
+
+func knownPictures() (string, error) { return "", errors.ErrUnsupported }
