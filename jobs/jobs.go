@@ -3,16 +3,38 @@
 package jobs
 
 import (
-	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/comfygate/comfygate/comfy"
 	"github.com/comfygate/comfygate/images"
 )
 
-// ErrNotFound answers for a job that is not there or is another's, alike (JOB_NOT_FOUND).
-var ErrNotFound = errors.New("no such job")
+// Errors; test with errors.Is.
+var (
+	// ErrNotFound answers for a job that is not there or is another's, alike (JOB_NOT_FOUND).
+	ErrNotFound = errors.New("no such job")
+	// ErrClosed refuses a job after Close.
+	ErrClosed = errors.New("the program is ending")
+	// ErrQueueTimeout ends a job that did not start in time (QUEUE_TIMEOUT).
+	ErrQueueTimeout = errors.New("the job did not start in time")
+	// ErrTimeout ends a job that ran too long and was stopped (GENERATION_TIMEOUT).
+	ErrTimeout = errors.New("the job ran too long")
+	// ErrLost ends a job that the server no longer knows, as after its restart.
+	ErrLost = errors.New("comfyui does not know the job any more")
+	// ErrInterrupted goes with the end of a job that somebody stopped at the server.
+	ErrInterrupted = errors.New("somebody stopped the job at comfyui")
+	// ErrUnverified goes with an end that the server did not confirm: the job may still run there.
+	ErrUnverified = errors.New("comfyui did not confirm that the job was stopped")
+)
+
+// A NoOutputError ends a job that ran but did not give the pictures that were expected (NO_OUTPUT). Its text is safe to show.
+type NoOutputError struct{ Want, Got int }
+
+func (e *NoOutputError) Error() string {
+	return fmt.Sprintf("expected %d pictures, the run gave %d", e.Want, e.Got)
+}
 
 // A State is where a job stands.
 type State string
@@ -79,33 +101,3 @@ type Job struct {
 
 // Over reports whether the job has ended.
 func (j Job) Over() bool { return j.State != Queued && j.State != Running }
-
-// Manager is safe for concurrent use.
-type Manager struct{}
-
-// Start takes over an admitted job and returns at once; the job goes on by itself.
-func (m *Manager) Start(ctx context.Context, s Spec) (Job, error) { panic("todo") }
-
-// Get returns owner's job.
-func (m *Manager) Get(owner, id string) (Job, error) { panic("todo") }
-
-// List returns owner's jobs, newest first, at most n.
-func (m *Manager) List(owner string, n int) []Job { panic("todo") }
-
-// Watch calls changed (coalesced, never concurrently) with each new snapshot until the job is over or ctx ends, and returns the last one.
-// The end of ctx is no error: the job runs on.
-func (m *Manager) Watch(ctx context.Context, owner, id string, changed func(Job)) (Job, error) {
-	panic("todo")
-}
-
-// Cancel stops owner's job, at the server too, and returns how it ended.
-func (m *Manager) Cancel(ctx context.Context, owner, id string) (Job, error) { panic("todo") }
-
-// Stats counts jobs for status.
-type Stats struct{ Queued, Running, Ended int }
-
-// Stats returns the counts of all owners.
-func (m *Manager) Stats() Stats { panic("todo") }
-
-// Close ends within ctx: pending jobs are cancelled, submitted ones detached or cancelled as configured.
-func (m *Manager) Close(ctx context.Context) error { panic("todo") }

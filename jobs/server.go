@@ -1,0 +1,71 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/comfygate/comfygate/comfy"
+	"github.com/comfygate/comfygate/comfy/fleet"
+)
+
+// ErrGone is what [Server] returns from View for a file that is not there.
+var ErrGone = errors.New("comfyui does not have the file any more")
+
+// Servers gives out places at ComfyUI servers.
+type Servers interface {
+	// Acquire takes a place if one is free; release gives it back and is called once.
+	Acquire() (s Server, release func(), ok bool)
+	// Changed is closed when a place may have become free.
+	Changed() <-chan struct{}
+}
+
+// A Server is what a job needs of one ComfyUI. The methods are those of [comfy.Client].
+type Server interface {
+	Upload(ctx context.Context, name string, data io.Reader) (string, error)
+	Submit(ctx context.Context, s comfy.Submission) (Run, error)
+	View(ctx context.Context, o comfy.Output, w io.Writer) (int64, error)
+	DeleteHistory(ctx context.Context, promptID string) error
+	Free(ctx context.Context) error
+}
+
+// A Run is a submitted graph. The methods are those of [comfy.Run].
+type Run interface {
+	Changed() <-chan struct{}
+	Progress() comfy.Progress
+	Done() <-chan struct{}
+	Result(ctx context.Context) (comfy.Result, error)
+	Cancel(ctx context.Context) error
+}
+
+// OverFleet returns the servers of f.
+func OverFleet(f *fleet.Fleet) Servers { return overFleet{f} }
+
+type overFleet struct{ *fleet.Fleet }
+
+func (o overFleet) Acquire() (Server, func(), bool) {
+	c, release, ok := o.Fleet.Acquire()
+	if !ok {
+		return nil, nil, false
+	}
+	return server{c, o.Fleet}, release, true
+}
+
+// server submits behind the fleet's breaker, so that a server that went away is noticed there too.
+type server struct {
+	*comfy.Client
+	fleet *fleet.Fleet
+}
+
+func (s server) Submit(ctx context.Context, sub comfy.Submission) (Run, error) {
+	var run *comfy.Run
+	err := s.fleet.Do(ctx, func(ctx context.Context, _ *comfy.Client) error {
+		var err error
+		run, err = s.Client.Submit(ctx, sub)
+		return err
+	})
+	if err != nil {
+		return nil, err // and not a typed nil
+	}
+	return run, nil
+}
