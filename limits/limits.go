@@ -1,5 +1,8 @@
 // Package limits holds the stateful bounds: rates and places in the queue, each per principal and in all,
 // in tables of bounded size. It is safe for concurrent use.
+//
+// A [Limiter] counts calls, [Places] holds jobs that wait, [AuthFailures] slows down guessing. All of them work on the
+// monotonic clock, so a step of the wall clock neither opens nor closes anything.
 package limits
 
 import "time"
@@ -13,10 +16,23 @@ const (
 	Status   Class = "status"
 )
 
+// Names of the limits, as errors and [Limiter.Remaining] tell them.
+const (
+	GeneratePerMinute = "generate_per_minute"
+	GlobalPerMinute   = "global_per_minute"
+	StatusPerMinute   = "status_per_minute"
+	Burst             = "burst"
+	AuthPerMinute     = "auth_failures_per_minute"
+	Pending           = "pending"
+	PendingPrincipal  = "pending_per_principal"
+)
+
 // A RateError refuses a call for its rate. Its text is safe to show.
 type RateError struct {
-	Limit      string        // name of the limit that refused, e.g. "generate_per_minute"
-	RetryAfter time.Duration // a retry after this succeeds unless others spend the tokens (LIM-10, T55)
+	Limit string // name of the limit that refused, e.g. "generate_per_minute"
+	// RetryAfter: a retry after this succeeds unless others spend the tokens (LIM-10, T55). In whole milliseconds.
+	// Zero for [Burst]: more was asked for at once than the limit ever holds, and no waiting helps.
+	RetryAfter time.Duration
 }
 
 func (e *RateError) Error() string { return "rate limit " + e.Limit + " reached" }
