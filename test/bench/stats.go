@@ -1,0 +1,79 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+// A sample is the latencies of many calls, and how long all took together.
+type sample struct {
+	each []time.Duration
+	wall time.Duration
+}
+
+// load makes n calls, c of them at a time, after a tenth as many to warm up.
+func load(n, c int, call func() error) (sample, error) {
+	if _, err := burst(max(n/10, c), c, call); err != nil {
+		return sample{}, err
+	}
+	return burst(n, c, call)
+}
+
+func burst(n, c int, call func() error) (sample, error) {
+	var (
+		mu    sync.Mutex
+		s     sample
+		first error
+		wg    sync.WaitGroup
+	)
+	todo := make(chan struct{}, n)
+	for range n {
+		todo <- struct{}{}
+	}
+	close(todo)
+	began := time.Now()
+	for range c {
+		wg.Go(func() {
+			var mine []time.Duration
+			for range todo {
+				t := time.Now()
+				if err := call(); err != nil {
+					mu.Lock()
+					first = err
+					mu.Unlock()
+					return
+				}
+				mine = append(mine, time.Since(t))
+			}
+			mu.Lock()
+			s.each = append(s.each, mine...)
+			mu.Unlock()
+		})
+	}
+	wg.Wait()
+	s.wall = time.Since(began)
+	slices.Sort(s.each)
+	return s, first
+}
+
+func (s sample) p50() time.Duration { return s.each[len(s.each)/2] }
+
+func (s sample) perSecond() float64 { return float64(len(s.each)) / s.wall.Seconds() }
+
+func ms(d time.Duration) string { return fmt.Sprintf("%.2f ms", float64(d)/float64(time.Millisecond)) }
+
+func mib(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
+
+func rate(r float64) string { return fmt.Sprintf("%.0f/s", r) }
+
+// added is a row about how much longer ours takes.
+func added(what string, ours, base, most time.Duration) row {
+	return row{what, ms(ours), ms(base), "+" + ms(ours-base), "≤ +" + ms(most), ours-base <= most}
+}
+
+// share is a row about how much of the baseline's throughput ours keeps.
+func share(what string, ours, base, least float64) row {
+	return row{what, rate(ours), rate(base), fmt.Sprintf("%.2f×", ours/base), fmt.Sprintf("≥ %.1f×", least), ours/base >= least}
+}
