@@ -5,11 +5,19 @@ package tools
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/comfygate/comfygate/auth"
 	"github.com/comfygate/comfygate/limits"
 	"github.com/comfygate/comfygate/policy"
+)
+
+// Why a call's context ended before the call did; context.Cause tells which. A context that a stdio connection cancelled without
+// a cause counts as ErrCancelRequested, that of another transport as ErrCallerGone.
+var (
+	ErrCallerGone      = errors.New("the caller is gone")             // its connection closed: JOBS__ON_DISCONNECT decides
+	ErrCancelRequested = errors.New("the caller cancelled this call") // notifications/cancelled, or a modern stream closed on purpose
 )
 
 // A Tool is one tool's definition. All fields are set by hand.

@@ -1,0 +1,108 @@
+package tools
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/comfygate/comfygate/comfy"
+	"github.com/comfygate/comfygate/comfy/fleet"
+	"github.com/comfygate/comfygate/comfy/workflow"
+	"github.com/comfygate/comfygate/images"
+	"github.com/comfygate/comfygate/jobs"
+	"github.com/comfygate/comfygate/limits"
+	"github.com/comfygate/comfygate/policy"
+)
+
+// Env is what the tools work with. All fields but Links are required.
+type Env struct {
+	Jobs     Jobs      // *jobs.Manager
+	Pictures Pictures  // *images.Store
+	Server   Server    // [OverFleet]
+	Catalog  Catalog   // *workflow.Catalog
+	Rules    ModelRule // *policy.Rules
+	Rates    Rates     // *limits.Limiter
+	Places   Places    // *limits.Places
+	Links    Links     // signed URLs; nil where there are none
+	Explain  func(error) *Fault
+	Settings Settings
+}
+
+func (e Env) validate() error {
+	for name, missing := range map[string]bool{
+		"Jobs": e.Jobs == nil, "Pictures": e.Pictures == nil, "Server": e.Server == nil, "Catalog": e.Catalog == nil,
+		"Rules": e.Rules == nil, "Rates": e.Rates == nil, "Places": e.Places == nil, "Explain": e.Explain == nil,
+	} {
+		if missing {
+			return errors.New("tools: Env." + name + " is required")
+		}
+	}
+	return e.Settings.validate()
+}
+
+// Jobs is what the tools need of [jobs.Manager].
+type Jobs interface {
+	Start(ctx context.Context, s jobs.Spec) (jobs.Job, error)
+	Get(ctx context.Context, owner, id string) (jobs.Job, error)
+	List(ctx context.Context, owner string, n int) []jobs.Job
+	Watch(ctx context.Context, owner, id string, changed func(jobs.Job)) (jobs.Job, error)
+	Cancel(ctx context.Context, owner, id string) (jobs.Job, error)
+	Stats() jobs.Stats
+}
+
+// Pictures is what the tools need of [images.Store].
+type Pictures interface {
+	Get(owner, id string) (images.Image, error)
+	Open(owner, id string) (io.ReadSeekCloser, images.Image, error)
+	Preview(ctx context.Context, owner, id string, maxSide, maxBytes int) (images.Rendition, error)
+	Render(ctx context.Context, owner, id string, maxSide int, f images.Format, maxBytes int) (images.Rendition, error)
+}
+
+// Server is ComfyUI as the tools see it: what is known of it, and its lists.
+type Server interface {
+	Health() fleet.Health
+	// Read runs fn behind the circuit breaker.
+	Read(ctx context.Context, fn func(context.Context, Lists) error) error
+}
+
+// Lists are the answers of a ComfyUI that change nothing. [comfy.Client] gives them, from caches.
+type Lists interface {
+	ObjectInfo(ctx context.Context) (*comfy.ObjectInfo, error)
+	Models(ctx context.Context, folder string) ([]comfy.ModelFile, error)
+	Embeddings(ctx context.Context) ([]string, error)
+}
+
+// OverFleet returns f as a [Server].
+func OverFleet(f *fleet.Fleet) Server { return overFleet{f} }
+
+type overFleet struct{ *fleet.Fleet }
+
+func (o overFleet) Read(ctx context.Context, fn func(context.Context, Lists) error) error {
+	return o.Do(ctx, func(ctx context.Context, c *comfy.Client) error { return fn(ctx, c) })
+}
+
+// Catalog makes graphs. [workflow.Catalog] is one.
+type Catalog interface {
+	Text(inv workflow.Inventory, ask workflow.Ask) (workflow.Made, error)
+}
+
+// ModelRule tells which models exist for callers (SC-52). [policy.Rules] is one.
+type ModelRule interface {
+	AllowModel(kind policy.Kind, name string) bool
+}
+
+// Rates tells what is left of the rates. [limits.Limiter] does.
+type Rates interface {
+	Remaining(principal string) []limits.Quota
+}
+
+// Places tells how full the queue is. [limits.Places] does.
+type Places interface {
+	Usage(principal string) limits.Usage
+}
+
+// Links makes links that are their own credential, for as long as they last.
+type Links interface {
+	Picture(owner, id string) (url string, lasts time.Duration)
+}
