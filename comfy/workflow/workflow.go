@@ -10,10 +10,16 @@ import (
 // An Inventory is what a server has, already filtered by policy: nothing denied is in it, so nothing denied is ever named (SC-52).
 type Inventory struct {
 	Files      map[policy.Kind][]comfy.ModelFile
-	Samplers   []string
-	Schedulers []string
-	Info       *comfy.ObjectInfo
+	Samplers   []string          // as KSampler lists them (CLIENT-GRAPH-6); empty: not checked
+	Schedulers []string          // likewise
+	Info       *comfy.ObjectInfo // nil: what the server's nodes can do is not checked
+	// Metadata returns the safetensors metadata of a file, empty when there is none. It is asked only where a name does not tell the
+	// family, and at most [MaxMetadata] times a call. Nil: names alone decide.
+	Metadata func(folder, name string) map[string]string
 }
+
+// MaxMetadata bounds the files whose metadata one call asks for.
+const MaxMetadata = 32
 
 // An Ask is what a caller wants, as it was said; pointers are nil where nothing was said.
 type Ask struct {
