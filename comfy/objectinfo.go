@@ -1,5 +1,7 @@
 package comfy
 
+import "context"
+
 // ObjectInfo describes the server's node classes, with both combo shapes read alike (CLIENT-INFO-2). Immutable.
 type ObjectInfo struct {
 	Classes map[string]*Class
@@ -19,7 +21,7 @@ type Input struct {
 	Name     string
 	Type     string
 	Required bool
-	Options  []string // of a COMBO; non-string options are left out
+	Options  []string // of a COMBO, or the keys of a COMFY_DYNAMICCOMBO_V3; non-string options are left out
 	Default  any      // JSON value, numbers as json.Number; nil when there is none
 	Min, Max *float64
 	Step     float64
@@ -41,4 +43,31 @@ func (c *Class) Input(name string) *Input {
 		}
 	}
 	return nil
+}
+
+// ObjectInfo returns the server's node classes, from a cache (60 s, also for concurrent callers; Forget empties it). A class that
+// is not understood, as a custom node may be, is left out.
+func (c *Client) ObjectInfo(ctx context.Context) (*ObjectInfo, error) {
+	return c.classes.get(ctx, "", func(ctx context.Context) (*ObjectInfo, error) {
+		raw, err := askJSON[rawInfo](ctx, c, nil, "object_info")
+		if err != nil {
+			return nil, err
+		}
+		return raw.read(), nil
+	})
+}
+
+// Class returns one node class, or nil for one that the server does not have (CLIENT-INFO-3). It is much cheaper than ObjectInfo
+// where that is not at hand (CLIENT-INFO-1); cached in the same way.
+func (c *Client) Class(ctx context.Context, name string) (*Class, error) {
+	if name == "" || len(name) > 256 {
+		return nil, nil
+	}
+	return c.single.get(ctx, name, func(ctx context.Context) (*Class, error) {
+		raw, err := askJSON[rawInfo](ctx, c, nil, "object_info", name)
+		if err != nil {
+			return nil, err
+		}
+		return raw.read().Classes[name], nil
+	})
 }

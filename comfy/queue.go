@@ -1,0 +1,96 @@
+package comfy
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// A Queue is the server's queue, pending sorted by number (CLIENT-QUEUE-1). It holds ids only.
+type Queue struct{ Running, Pending []string }
+
+// Queue reads the server's queue.
+func (c *Client) Queue(ctx context.Context) (Queue, error) {
+	raw, err := getJSON[struct {
+		Running []queued `json:"queue_running"`
+		Pending []queued `json:"queue_pending"`
+	}](ctx, c, c.timeouts.Queue, nil, "queue")
+	switch {
+	case err != nil:
+		return Queue{}, err
+	case max(len(raw.Running), len(raw.Pending)) > maxList:
+		return Queue{}, &TooLargeError{What: "comfyui's queue", Limit: maxList}
+	}
+	return Queue{Running: inOrder(raw.Running), Pending: inOrder(raw.Pending)}, nil
+}
+
+// queued is an item of the queue: [number, id, graph, …], or an object on Comfy Cloud's newer servers.
+type queued struct {
+	number float64
+	id     string
+}
+
+func (q *queued) UnmarshalJSON(data []byte) error {
+	var item []json.RawMessage
+	if err := json.Unmarshal(data, &item); err != nil || len(item) < 2 {
+		return errors.New("not a queue item")
+	}
+	return errors.Join(json.Unmarshal(item[0], &q.number), json.Unmarshal(item[1], &q.id))
+}
+
+func inOrder(items []queued) []string {
+	slices.SortStableFunc(items, func(a, b queued) int {
+		return cmp.Or(cmp.Compare(a.number, b.number), strings.Compare(a.id, b.id))
+	})
+	ids := make([]string, len(items))
+	for i, q := range items {
+		ids[i] = q.id
+	}
+	return ids
+}
+
+// jobList is GET /api/jobs.
+type jobList struct {
+	Jobs []struct {
+		ID       string  `json:"id"`
+		Status   string  `json:"status"`
+		Priority float64 `json:"priority"`
+	} `json:"jobs"`
+}
+
+// jobsQueue is the queue as the jobs API tells it, without the graphs.
+func (c *Client) jobsQueue(ctx context.Context) (Queue, error) {
+	list, err := getJSON[jobList](ctx, c, c.timeouts.Queue, url.Values{"status": {"pending,in_progress"}, "limit": {"1000"}}, "jobs")
+	if err != nil {
+		return Queue{}, err
+	}
+	var running, pending []queued
+	for _, j := range list.Jobs {
+		switch j.Status {
+		case "in_progress":
+			running = append(running, queued{j.Priority, j.ID})
+		case "pending":
+			pending = append(pending, queued{j.Priority, j.ID})
+		}
+	}
+	return Queue{Running: inOrder(running), Pending: inOrder(pending)}, nil
+}
+
+// DeleteHistory removes one run from the server's history (SC-51).
+func (c *Client) DeleteHistory(ctx context.Context, promptID string) error {
+	return c.postJSON(ctx, c.timeouts.Queue, deletion{[]string{promptID}}, "history")
+}
+
+// deletion is the body that deletes from the queue or the history.
+type deletion struct {
+	IDs []string `json:"delete"`
+}
+
+// Free asks the server to unload models and to empty its node cache. It does so after its present job.
+func (c *Client) Free(ctx context.Context) error {
+	return c.postJSON(ctx, c.timeouts.Queue, map[string]bool{"unload_models": true, "free_memory": true}, "free")
+}
