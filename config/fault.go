@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -44,6 +46,11 @@ func (e *SettingsError) Error() string {
 // shown is a value as it may be repeated to the operator: without what looks like a credential in a URL, and short.
 func shown(raw string) string {
 	const most = 100
+	if scheme, rest, ok := strings.Cut(raw, "://"); ok {
+		if at := strings.LastIndexByte(rest, '@'); at >= 0 { // also where the text is no sound URL
+			raw = scheme + "://" + Mask + rest[at:]
+		}
+	}
 	raw = maskPatterns(raw)
 	if len(raw) <= most {
 		return raw
@@ -55,9 +62,12 @@ func shown(raw string) string {
 	return raw[:cut] + "…"
 }
 
+// unknownFault names what was probably meant. It does not tell the value, which may be a secret's.
 func unknownFault(name string, known []string) Fault {
-	f := Fault{Variable: name, Problem: "there is no such setting"}
-	best, least := "", len(name)
+	if base, ok := strings.CutSuffix(name, "_FILE"); ok && slices.Contains(known, base) {
+		return Fault{Variable: name, Problem: "unknown setting, because only secrets come from files; the nearest is " + base}
+	}
+	best, least := "", math.MaxInt
 	for _, k := range known {
 		if !strings.HasPrefix(k, prefixOurs) {
 			continue
@@ -66,26 +76,29 @@ func unknownFault(name string, known []string) Fault {
 			best, least = k, d
 		}
 	}
-	f.Problem += "; the nearest is " + best
-	return f
+	return Fault{Variable: name, Problem: "unknown setting; the nearest is " + best}
 }
 
-// distance is the number of single-character edits that make b of a (Levenshtein).
+// distance is the number of single-character edits that make b of a, two neighbours changing places counting as one (optimal
+// string alignment).
 func distance(a, b string) int {
-	row := make([]int, len(b)+1)
+	before, row, next := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
 	}
 	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
+		next[0] = i + 1
 		for j := range len(b) {
 			cost := 1
 			if a[i] == b[j] {
 				cost = 0
 			}
-			diagonal, row[j+1] = row[j+1], min(diagonal+cost, row[j]+1, row[j+1]+1)
+			next[j+1] = min(row[j]+cost, row[j+1]+1, next[j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				next[j+1] = min(next[j+1], before[j-1]+1)
+			}
 		}
+		before, row, next = row, next, before
 	}
 	return row[len(b)]
 }

@@ -122,8 +122,7 @@ func (l *loader) find(s setting) (given, bool) {
 	old, oldOK := l.form(s, prefixOld+s.alias, SourceAlias, SourceAlias)
 	switch {
 	case ok && oldOK && g.raw != old.raw:
-		l.broken[s.name] = true
-		l.faults = append(l.faults, Fault{Variable: g.variable, Problem: "differs from " + old.variable, Fits: "one of the two, or the same value in both"})
+		l.tell(s, Fault{Variable: g.variable, Problem: "differs from " + old.variable, Fits: "one of the two, or the same value in both"})
 		return given{}, false
 	case ok:
 		return g, true
@@ -142,14 +141,13 @@ func (l *loader) form(s setting, variable string, plain, file Source) (given, bo
 	name, fromFile := l.get(variable + "_FILE")
 	switch {
 	case ok && fromFile:
-		l.fault(s, g, errors.New("given twice, as "+variable+" and as "+variable+"_FILE"))
+		l.tell(s, Fault{Variable: variable, Problem: "given twice, here and in " + variable + "_FILE", Fits: "one of the two"})
 		return given{}, false
 	case fromFile:
 		g = given{variable: variable + "_FILE", source: file}
 		content, err := l.secretFile(name)
 		if err != nil {
-			l.broken[s.name] = true
-			l.faults = append(l.faults, Fault{Variable: g.variable, Got: name, Problem: err.Error(), Fits: "a readable file that holds the value and nothing else"})
+			l.tell(s, Fault{Variable: g.variable, Got: name, Problem: err.Error(), Fits: "a readable file that holds the value and nothing else"})
 			return given{}, false
 		}
 		g.raw = content
@@ -194,12 +192,17 @@ func (l *loader) secretFile(name string) (string, error) {
 	return content, nil
 }
 
+// fault tells that the value g does not fit s.
 func (l *loader) fault(s setting, g given, err error) {
-	l.broken[s.name] = true
 	f := Fault{Variable: g.variable, Problem: err.Error(), Fits: s.fits}
 	if !s.secret {
 		f.Got = shown(g.raw)
 	}
+	l.tell(s, f)
+}
+
+func (l *loader) tell(s setting, f Fault) {
+	l.broken[s.name] = true
 	l.faults = append(l.faults, f)
 }
 

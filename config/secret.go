@@ -59,9 +59,6 @@ func (Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + Mask + `"`), n
 // MarshalYAML encodes the mask.
 func (Secret) MarshalYAML() (any, error) { return Mask, nil }
 
-// MarshalBinary encodes the mask.
-func (Secret) MarshalBinary() ([]byte, error) { return []byte(Mask), nil }
-
 // GobEncode encodes the mask.
 func (Secret) GobEncode() ([]byte, error) { return []byte(Mask), nil }
 

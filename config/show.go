@@ -1,6 +1,8 @@
 package config
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"strings"
@@ -28,6 +30,16 @@ func (c Config) source(name string) Source {
 		return s
 	}
 	return SourceDefault
+}
+
+// Digest is the SHA-256, in hex, of every setting and its value as [Show] tells them: what the audit log keeps of a configuration.
+// Of a secret only whether it is set counts.
+func (c Config) Digest() string {
+	h := sha256.New()
+	for _, l := range Show(c) {
+		_, _ = fmt.Fprintf(h, "%s=%q\n", l.Variable, l.Value) // a hash takes everything
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // WriteShow prints every setting of c by section, each with its source, such as "password: **********".

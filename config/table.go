@@ -69,7 +69,7 @@ func faceTable(c *Config) []setting {
 			doc: "In production, clear text to a remote ComfyUI and the log level DEBUG are refused.",
 		},
 		{
-			name: "HTTP__HOST", value: text(&h.Host, "an address or a host name"), def: "127.0.0.1", alias: "UI__HOST",
+			name: "HTTP__HOST", value: listenHost(&h.Host), def: "127.0.0.1", alias: "UI__HOST",
 			doc: "Address to listen on. Any other than this machine's own needs a token or a user name and password.",
 		},
 		{
@@ -97,7 +97,7 @@ func faceTable(c *Config) []setting {
 			doc: "Failed sign-ins of one address before it has to wait.",
 		},
 		{
-			name: "HTTP__ALLOWED_ORIGINS", value: texts(&h.AllowedOrigins, "origins such as https://app.example.com", origin),
+			name: "HTTP__ALLOWED_ORIGINS", value: texts(&h.AllowedOrigins, "origins such as `https://app.example.com`", origin),
 			doc: "Web pages, besides this machine's own, whose scripts may call.",
 		},
 		{
@@ -105,7 +105,7 @@ func faceTable(c *Config) []setting {
 			doc: "Host names, besides this machine's own and that of the public URL, that a request may be addressed to.",
 		},
 		{
-			name: "HTTP__TRUSTED_PROXIES", value: list(&h.TrustedProxies, "addresses or networks such as 10.0.0.0/8", network, networkText),
+			name: "HTTP__TRUSTED_PROXIES", value: list(&h.TrustedProxies, "addresses or networks such as `10.0.0.0/8`", network, networkText),
 			doc: "Proxies whose X-Forwarded-For is believed.",
 		},
 		{
@@ -373,11 +373,11 @@ func guardTable(c *Config) []setting {
 			doc: "File types of upscale models that may be used. ComfyUI reads only the weights of these.",
 		},
 		{
-			name: "POLICY__MODEL_ALLOW", value: texts(&p.ModelAllow, "patterns such as sdxl/*", glob), unset: "every model",
+			name: "POLICY__MODEL_ALLOW", value: texts(&p.ModelAllow, "patterns such as `sdxl/*`", glob), unset: "every model",
 			doc: "Models that may be used; with one pattern at least, all others may not.",
 		},
 		{
-			name: "POLICY__MODEL_DENY", value: texts(&p.ModelDeny, "patterns such as *experimental*", glob),
+			name: "POLICY__MODEL_DENY", value: texts(&p.ModelDeny, "patterns such as `*experimental*`", glob),
 			doc: "Models that may not be used, whatever else allows them.",
 		},
 		{

@@ -72,6 +72,20 @@ func loopback(host string) bool {
 	return err == nil && a.Unmap().IsLoopback()
 }
 
+// listenHost takes an address, with or without the brackets of IPv6, or a host name.
+func listenHost(p *string) value {
+	v := text(p, "an address or a host name, without port")
+	v.set = func(raw string) error {
+		host := strings.TrimSuffix(strings.TrimPrefix(raw, "["), "]")
+		if _, err := netip.ParseAddr(host); err != nil && !hostShape.MatchString(host) {
+			return errors.New("not an address or a host name")
+		}
+		*p = host
+		return nil
+	}
+	return v
+}
+
 func origin(s string) (string, error) {
 	u, err := parseURL(s, "http", "https")
 	if err != nil {

@@ -326,6 +326,7 @@ var ( // immutable
 	principalShape = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$`)
 	toolShape      = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
 	extensionShape = regexp.MustCompile(`^\.[a-z0-9]{1,15}$`)
+	hostShape      = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,252})$`)
 	headerShape    = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")
 )
 
