@@ -5,7 +5,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"unicode/utf8"
 )
 
 // A Fault is one thing that is wrong with one setting. Its texts hold no secret.
@@ -55,11 +54,7 @@ func shown(raw string) string {
 	if len(raw) <= most {
 		return raw
 	}
-	cut := most
-	for !utf8.RuneStart(raw[cut]) {
-		cut--
-	}
-	return raw[:cut] + "…"
+	return strings.ToValidUTF8(raw[:most], "") + "…"
 }
 
 // unknownFault names what was probably meant. It does not tell the value, which may be a secret's.

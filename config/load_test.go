@@ -315,6 +315,16 @@ func show(t *testing.T, c config.Config) string {
 	return b.String()
 }
 
+func TestLoad_longValues(t *testing.T) {
+	t.Parallel()
+	for _, v := range []string{strings.Repeat("x", 5000), strings.Repeat("é", 5000), strings.Repeat("\x80", 5000)} {
+		fs := faults(t, nil, "COMFYGATE_HTTP__PORT="+v)
+		if len(fs) != 1 || len(fs[0].Got) > 110 || !strings.HasSuffix(fs[0].Got, "…") {
+			t.Errorf("%v", fs)
+		}
+	}
+}
+
 // FuzzLoad: no environment makes Load panic, and no error tells a secret.
 func FuzzLoad(f *testing.F) {
 	for name, s := range samples {
@@ -323,6 +333,7 @@ func FuzzLoad(f *testing.F) {
 			f.Add(ours+name, b)
 		}
 	}
+	f.Add(ours+"HTTP__PORT", strings.Repeat("\x80", 200))
 	secrets := config.SecretVariables()
 	f.Fuzz(func(t *testing.T, name, v string) {
 		_, _, err := config.Load(environ(name+"="+v), files{}.read, nil)
