@@ -140,13 +140,13 @@ func TestSec_SC31_show(t *testing.T) {
 	}
 }
 
-func TestDigest(t *testing.T) {
+func TestSum(t *testing.T) {
 	t.Parallel()
 	a, b := mustLoad(t), mustLoad(t, "COMFYGATE_HTTP__PORT=1")
-	if a.Digest() == b.Digest() || a.Digest() != mustLoad(t).Digest() || len(a.Digest()) != 64 {
-		t.Errorf("%s, %s", a.Digest(), b.Digest())
+	if a.Sum() == b.Sum() || a.Sum() != mustLoad(t).Sum() || len(a.Sum()) != 64 {
+		t.Errorf("%s, %s", a.Sum(), b.Sum())
 	}
-	if mustLoad(t, "COMFYGATE_HTTP__TOKEN=0123456789abcdef").Digest() != mustLoad(t, "COMFYGATE_HTTP__TOKEN=fedcba9876543210").Digest() {
+	if mustLoad(t, "COMFYGATE_HTTP__TOKEN=0123456789abcdef").Sum() != mustLoad(t, "COMFYGATE_HTTP__TOKEN=fedcba9876543210").Sum() {
 		t.Error("the digest depends on a secret's value")
 	}
 }

@@ -32,9 +32,9 @@ func (c Config) source(name string) Source {
 	return SourceDefault
 }
 
-// Digest is the SHA-256, in hex, of every setting and its value as [Show] tells them: what the audit log keeps of a configuration.
+// Sum is the SHA-256, in hex, of every setting and its value as [Show] tells them: what the audit log keeps of a configuration.
 // Of a secret only whether it is set counts.
-func (c Config) Digest() string {
+func (c Config) Sum() string {
 	h := sha256.New()
 	for _, l := range Show(c) {
 		_, _ = fmt.Fprintf(h, "%s=%q\n", l.Variable, l.Value) // a hash takes everything
