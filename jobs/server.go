@@ -2,15 +2,11 @@ package jobs
 
 import (
 	"context"
-	"errors"
 	"io"
 
 	"github.com/comfygate/comfygate/comfy"
 	"github.com/comfygate/comfygate/comfy/fleet"
 )
-
-// ErrGone is what [Server] returns from View for a file that is not there.
-var ErrGone = errors.New("comfyui does not have the file any more")
 
 // Servers gives out places at ComfyUI servers.
 type Servers interface {

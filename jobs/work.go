@@ -86,7 +86,7 @@ func (w *worker) mend(ctx context.Context, err error) bool {
 			w.cfg.Log.Warn("freeing comfyui's memory", zap.Error(err))
 		}
 		return true
-	case errors.Is(err, ErrGone) && !w.renamed: // CLIENT-FAIL-9
+	case errors.Is(err, comfy.ErrNotFound) && !w.renamed: // CLIENT-FAIL-9
 		w.renamed = true
 		return w.rename()
 	}
