@@ -12,8 +12,12 @@ import (
 func (l *loader) check(c *Config) {
 	l.pair("HTTP__USERNAME", c.HTTP.Username != "", "HTTP__PASSWORD", c.HTTP.Password.IsSet())
 	l.pair("COMFYUI__USERNAME", c.ComfyUI.Username != "", "COMFYUI__PASSWORD", c.ComfyUI.Password.IsSet())
-	l.colon("HTTP__USERNAME", c.HTTP.Username)
-	l.colon("COMFYUI__USERNAME", c.ComfyUI.Username)
+	if strings.Contains(c.ComfyUI.Username, ":") {
+		l.add("COMFYUI__USERNAME", "holds a colon, which basic sign-in cannot carry", "a name without colon")
+	}
+	if role, ok := c.Auth.Roles[principalAnonymous]; ok && role != "viewer" {
+		l.add("AUTH__ROLES", "anonymous is a viewer and nothing else", "anonymous left out")
+	}
 	l.oneCredential(c)
 	l.clearText(c)
 	l.production(c)
@@ -38,13 +42,6 @@ func (l *loader) pair(a string, hasA bool, b string, hasB bool) {
 		l.add(b, "missing, although "+prefixOurs+a+" is set", "", a)
 	case hasB && !hasA:
 		l.add(a, "missing, although "+prefixOurs+b+" is set", "", b)
-	}
-}
-
-// colon refuses a user name that basic sign-in cannot carry.
-func (l *loader) colon(name, user string) {
-	if strings.Contains(user, ":") {
-		l.add(name, "holds a colon, which basic sign-in cannot carry", "a name without colon")
 	}
 }
 

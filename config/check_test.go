@@ -144,6 +144,8 @@ func TestCheck_together(t *testing.T) {
 		{"SC-20 no password", []string{"COMFYGATE_COMFYUI__USERNAME=a"}, "COMFYGATE_COMFYUI__PASSWORD"},
 		{"SC-20 two for one header", []string{"COMFYGATE_COMFYUI__USERNAME=a", "COMFYGATE_COMFYUI__PASSWORD=b", "COMFYGATE_COMFYUI__API_KEY=k"}, "COMFYGATE_COMFYUI__API_KEY"},
 		{"SC-20 two headers", []string{"COMFYGATE_COMFYUI__USERNAME=a", "COMFYGATE_COMFYUI__PASSWORD=b", "COMFYGATE_COMFYUI__API_KEY=k", "COMFYGATE_COMFYUI__AUTH_HEADER=X-API-Key"}, ""},
+		{"anonymous is a viewer", []string{"COMFYGATE_AUTH__ROLES=anonymous=operator"}, "COMFYGATE_AUTH__ROLES"},
+		{"anonymous may be called what it is", []string{"COMFYGATE_AUTH__ROLES=anonymous=viewer"}, ""},
 		{"backoff turned round", []string{"COMFYGATE_RETRY__BACKOFF_BASE=10", "COMFYGATE_RETRY__BACKOFF_MAX=9"}, "COMFYGATE_RETRY__BACKOFF_MAX"},
 		{"clear text where the override is broken", []string{"COMFYGATE_COMFYUI__URL=http://h", "COMFYGATE_WEBSOCKET__ALLOW_INSECURE=maybe"}, "COMFYGATE_WEBSOCKET__ALLOW_INSECURE"},
 	} {

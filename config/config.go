@@ -206,7 +206,7 @@ type Policy struct {
 // Auth is who callers are.
 type Auth struct {
 	StdioPrincipal string
-	Tokens         Secret            // checked; [ParseTokens] reads it
+	Tokens         Secret            // name:sha256hex[:role],…; its form is checked, auth reads it
 	Roles          map[string]string // principal → viewer, operator or admin
 }
 

@@ -183,11 +183,3 @@ func TestSec_SC36_forms(t *testing.T) {
 		}
 	}
 }
-
-func TestParseTokens(t *testing.T) {
-	t.Parallel()
-	got, err := config.ParseTokens("ada:" + hash64 + ":Viewer, bob:" + strings.Repeat("AB", 32))
-	if err != nil || len(got) != 2 || got[0].Principal != "ada" || got[0].Role != "viewer" || got[1].Role != "" || got[1].Hash[31] != 0xab || hex.EncodeToString(got[0].Hash[:]) != hash64 {
-		t.Errorf("%v, %v", got, err)
-	}
-}

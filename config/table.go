@@ -81,7 +81,7 @@ func faceTable(c *Config) []setting {
 			doc: "Bearer token that lets a caller in, as the principal `token`.",
 		},
 		{
-			name: "HTTP__USERNAME", value: text(&h.Username, "a name without colon"), alias: "UI__USERNAME",
+			name: "HTTP__USERNAME", value: text(&h.Username, "1 to 64 letters, digits or . _ @ + -, but not anonymous").checked(userName), alias: "UI__USERNAME",
 			doc: "User name of basic sign-in; needs the password too.",
 		},
 		{
@@ -121,11 +121,11 @@ func faceTable(c *Config) []setting {
 			doc: "Name under which the client that started comfygate is known.",
 		},
 		{
-			name: "AUTH__TOKENS", value: secret(&c.Auth.Tokens, "name:hash[:role], separated by commas; the hash is the token's SHA-256 in hex", tokensCheck),
-			doc: "Bearer tokens of several principals, by their SHA-256 in hex.",
+			name: "AUTH__TOKENS", value: secret(&c.Auth.Tokens, "name:sha256hex or name:sha256hex:role, separated by commas", tokens),
+			doc: "Bearer tokens of several principals, by their SHA-256: `printf %s TOKEN | sha256sum`.",
 		},
 		{
-			name: "AUTH__ROLES", value: pairs(&c.Auth.Roles, "viewer", "operator", "admin"), unset: "everyone who signs in is an operator",
+			name: "AUTH__ROLES", value: pairs(&c.Auth.Roles, roles()...), unset: "everyone who signs in is an operator",
 			doc: "Roles by principal, such as `token=viewer,local=operator`.",
 		},
 		{

@@ -1,61 +1,54 @@
 package config
 
 import (
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 )
 
-// A Token is one entry of AUTH__TOKENS: a principal, known by the hash of its bearer token.
-type Token struct {
-	Principal string
-	Hash      [sha256.Size]byte // SHA-256 of the token
-	Role      string            // viewer, operator, admin; empty: none given
-}
+// Names that callers without a name of their own have; no one else may.
+const (
+	principalToken     = "token"
+	principalAnonymous = "anonymous"
+)
 
-// ParseTokens reads the text of AUTH__TOKENS: name:hash[:role], separated by commas. No name and no hash stands there twice, and
-// its errors repeat nothing of the text. [Load] has already refused a text that does not parse.
-func ParseTokens(text string) ([]Token, error) {
-	var tokens []Token
-	for entry := range strings.SplitSeq(text, ",") {
-		t, err := parseToken(strings.TrimSpace(entry))
+// tokens refuses what auth could not read as tokens: name:sha256hex[:role], separated by commas. Its errors tell the place,
+// never the text, which may be a token that was put there by mistake.
+func tokens(text string) error {
+	var names []string
+	for i, entry := range strings.Split(text, ",") {
+		name, err := tokenEntry(strings.TrimSpace(entry))
+		if err == nil && slices.Contains(names, name) {
+			err = errors.New("its name stands there twice")
+		}
 		if err != nil {
-			return nil, err
+			return fmt.Errorf("entry %d: %w", i+1, err)
 		}
-		if slices.ContainsFunc(tokens, func(o Token) bool { return o.Principal == t.Principal || o.Hash == t.Hash }) {
-			return nil, errors.New("a name or a hash stands there twice")
-		}
-		tokens = append(tokens, t)
+		names = append(names, name)
 	}
-	return tokens, nil
+	return nil
 }
 
-func parseToken(entry string) (Token, error) {
+func tokenEntry(entry string) (name string, err error) {
 	parts := strings.Split(entry, ":")
 	if len(parts) != 2 && len(parts) != 3 {
-		return Token{}, errors.New("an entry is not name:hash or name:hash:role")
+		return "", errors.New("not name:sha256hex or name:sha256hex:role")
 	}
-	name, err := principal(parts[0])
-	if err != nil {
-		return Token{}, err
+	if _, err := principal(parts[0]); err != nil {
+		return "", err
 	}
-	t := Token{Principal: name}
-	hash, err := hex.DecodeString(parts[1])
-	if err != nil || len(hash) != len(t.Hash) {
-		return Token{}, errors.New("a hash is not 64 hexadecimal digits")
+	if parts[0] == principalToken || parts[0] == principalAnonymous {
+		return "", errors.New("the name is not free")
 	}
-	copy(t.Hash[:], hash)
-	if len(parts) == 3 {
-		if t.Role, err = oneOf("viewer", "operator", "admin")(parts[2]); err != nil {
-			return Token{}, errors.New("a role is not viewer, operator or admin")
-		}
+	if sum, err := hex.DecodeString(parts[1]); err != nil || len(sum) != 32 {
+		return "", errors.New("the SHA-256 is not 64 hexadecimal digits")
 	}
-	return t, nil
+	if len(parts) == 3 && !slices.Contains(roles(), parts[2]) {
+		return "", errors.New("the role is not viewer, operator or admin")
+	}
+	return parts[0], nil
 }
 
-func tokensCheck(text string) error {
-	_, err := ParseTokens(text)
-	return err
-}
+func roles() []string { return []string{"viewer", "operator", "admin"} }

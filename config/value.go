@@ -323,7 +323,7 @@ func oneLine(raw string) error {
 }
 
 var ( // immutable
-	principalShape = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$`)
+	principalShape = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}$`)
 	toolShape      = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
 	extensionShape = regexp.MustCompile(`^\.[a-z0-9]{1,15}$`)
 	hostShape      = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,252})$`)
@@ -332,9 +332,16 @@ var ( // immutable
 
 func principal(s string) (string, error) {
 	if !principalShape.MatchString(s) {
-		return "", errors.New("a name is not 1 to 64 letters, digits, dots, dashes, underscores or @")
+		return "", errors.New("a name is not 1 to 64 letters, digits or . _ @ + -")
 	}
 	return s, nil
+}
+
+func userName(s string) (string, error) {
+	if s == principalAnonymous {
+		return "", errors.New("the name is not free")
+	}
+	return principal(s)
 }
 
 func toolName(s string) (string, error) {
