@@ -189,7 +189,7 @@ type Limits struct {
 	WorkUnits           int64
 	GraphNodes          int
 	ImageBytes          int64
-	MemoryBytes         int64 // 0: what GOMEMLIMIT says
+	MemoryBytes         int64 // 0: GOMEMLIMIT is set and holds
 	RequestBytes        int64
 }
 

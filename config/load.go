@@ -44,11 +44,19 @@ func load(h host, environ []string, read func(path string) ([]byte, error), over
 	}
 	l.unknown(rows, overrides)
 	l.folders(&c)
+	l.memory(&c)
 	l.check(&c)
 	if len(l.faults) > 0 {
 		return Config{}, l.warnings, &SettingsError{Faults: l.faults}
 	}
 	return c, l.warnings, nil
+}
+
+// memory leaves the bound to GOMEMLIMIT where that is set (SC-55).
+func (l *loader) memory(c *Config) {
+	if c.Limits.MemoryBytes == 0 && l.env["GOMEMLIMIT"] == "" {
+		c.Limits.MemoryBytes = gib
+	}
 }
 
 // A loader is one run of Load.

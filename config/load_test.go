@@ -60,6 +60,8 @@ func TestLoad_defaults(t *testing.T) {
 		{"LIMITS__REQUEST_BYTES", c.Limits.RequestBytes, int64(6 << 20)},
 		{"RATELIMIT__BURST", c.RateLimit.Burst, 10},
 		{"UPSCALE__MAX_OUTPUT_PIXELS", c.Upscale.MaxOutputPixels, int64(16777216)},
+		{"LIMITS__MEMORY_BYTES", c.Limits.MemoryBytes, int64(1 << 30)}, // SC-55
+		{"LIMITS__MEMORY_BYTES beside GOMEMLIMIT", mustLoad(t, "GOMEMLIMIT=2GiB").Limits.MemoryBytes, int64(0)},
 		{"STORAGE__MAX_AGE", c.Storage.MaxAge, 604800 * time.Second},
 		{"STORAGE__MAX_BYTES", c.Storage.MaxBytes, int64(5 << 30)},
 		{"POLICY__UPSCALE_EXTENSIONS", strings.Join(c.Policy.UpscaleExtensions, " "), ".safetensors .sft .pth"},

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // A Redactor takes credentials out of text (SC-36): every configured secret in each form it is sent in, and what by its shape is a
@@ -51,12 +52,27 @@ func forms(v string) []string {
 	}
 }
 
-// Clean returns text with the mask in place of every credential.
+// Clean returns text with the mask in place of every credential, on one line and without control characters or such as turn
+// text around, so that no text forges a line or commands a terminal (SC-25).
 func (r *Redactor) Clean(text string) string {
+	text = flat(text) // first, for it could join the halves of a secret
 	if r.secrets != nil {
 		text = r.secrets.Replace(text)
 	}
 	return maskPatterns(text)
+}
+
+func flat(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\r' || r == '\t' || r == '\u2028' || r == '\u2029':
+			return ' '
+		case unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r):
+			return -1
+		default:
+			return r
+		}
+	}, text)
 }
 
 // SensitiveKey reports whether a field, header or parameter of this name holds a credential whatever its value looks like.

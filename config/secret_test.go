@@ -173,6 +173,9 @@ func TestSec_SC36_forms(t *testing.T) {
 	if got := nested.Clean("<abcdef-and-much-more abcdef>"); got != "<********** **********>" {
 		t.Errorf("a secret inside another: %s", got)
 	}
+	if got := nested.Clean("a\r\nb\tabc\x1bdef\u202e\u0085c"); got != "a  b **********c" { // SC-25
+		t.Errorf("%q", got)
+	}
 	var zero config.Redactor
 	if got := zero.Clean("Cookie: a=b"); got != "Cookie: "+config.Mask {
 		t.Error(got)

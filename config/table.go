@@ -357,7 +357,7 @@ func guardTable(c *Config) []setting {
 			doc: "Memory for decoded pictures, all calls together; more wait.",
 		},
 		{
-			name: "LIMITS__MEMORY_BYTES", value: whole(&l.MemoryBytes, 64*mib, tib, "bytes"), unset: "GOMEMLIMIT, or 1073741824",
+			name: "LIMITS__MEMORY_BYTES", value: orUnset(whole(&l.MemoryBytes, 64*mib, tib, "bytes")), unset: "GOMEMLIMIT, or 1073741824",
 			doc: "Memory the process tries to stay below.",
 		},
 		{

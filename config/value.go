@@ -242,6 +242,18 @@ func orOff[T int | int64](p *T, off T, v value) value {
 	return v
 }
 
+// orUnset shows a zero as unset.
+func orUnset(v value) value {
+	show := v.show
+	v.show = func() string {
+		if s := show(); s != "0" {
+			return s
+		}
+		return ""
+	}
+	return v
+}
+
 // list takes items separated by commas; blanks around them don't count. item checks one and returns its normal form.
 func list[T any](p *[]T, fits string, item func(string) (T, error), show func(T) string) value {
 	return value{

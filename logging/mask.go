@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -47,21 +46,7 @@ func (m *masked) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	return m.Core.Write(e, m.fields(fields))
 }
 
-// text cleans one text. Stripping comes first: it could join the halves of a secret.
-func (m *masked) text(s string) string { return m.redactor.Clean(oneLine(s)) }
-
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n' || r == '\r' || r == '\t' || r == '\u2028' || r == '\u2029':
-			return ' '
-		case unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r):
-			return -1
-		default:
-			return r
-		}
-	}, s)
-}
+func (m *masked) text(s string) string { return m.redactor.Clean(s) }
 
 func (m *masked) fields(in []zapcore.Field) []zapcore.Field {
 	out := make([]zapcore.Field, 0, len(in))
