@@ -1,0 +1,35 @@
+package mcpserver
+
+import (
+	"context"
+	"time"
+)
+
+// A request is what is known of one protocol request besides its message. It rides in the context from the transport to the handler.
+type request struct {
+	transport string
+	session   string
+	arrived   time.Time
+	// send puts a notification on the request's own stream, before its answer and never on another's (BUG-02, BUG-07, BUG-08).
+	// Where must is false it may be left out rather than waited for.
+	send func(ctx context.Context, method string, params map[string]any, must bool) error
+	// override, when a handler sets it, is the answer instead of the handler's result (MCP-20).
+	override *protocolError
+}
+
+type requestKey struct{}
+
+func withRequest(ctx context.Context, r *request) context.Context {
+	return context.WithValue(ctx, requestKey{}, r)
+}
+
+// requestFrom returns the request that ctx belongs to; one that leads nowhere when there is none.
+func requestFrom(ctx context.Context) *request {
+	if r, ok := ctx.Value(requestKey{}).(*request); ok {
+		return r
+	}
+	return &request{
+		arrived: time.Now(),
+		send:    func(context.Context, string, map[string]any, bool) error { return nil },
+	}
+}
