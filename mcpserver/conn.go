@@ -1,7 +1,6 @@
 package mcpserver
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -93,6 +92,7 @@ func (c *conn) said() implementation {
 func (c *conn) receive(ctx context.Context, message []byte) *protocolError {
 	req := &request{transport: c.transport, session: c.id, arrived: time.Now(), send: c.notify}
 	e, fault := readEnvelope(message)
+	req.id = e.id
 	if fault == nil {
 		fault = c.admit(e)
 	}
@@ -107,7 +107,7 @@ func (c *conn) receive(ctx context.Context, message []byte) *protocolError {
 	case e.id == nil:
 		c.server.handle(c.server.mcp.WithContext(withRequest(ctx, req), c), message)
 	case e.method == string(mcp.MethodInitialize):
-		c.serve(ctx, req, e, message)
+		c.serve(ctx, req, message)
 	default:
 		return c.begin(ctx, req, e, message)
 	}
@@ -128,7 +128,7 @@ func (c *conn) begin(ctx context.Context, req *request, e envelope, message []by
 		defer cancel(nil)
 		defer c.busy.Add(-1)
 		defer remove()
-		c.serve(ctx, req, e, message)
+		c.serve(ctx, req, message)
 	})
 	return nil
 }
@@ -161,11 +161,11 @@ func (c *conn) admit(e envelope) *protocolError {
 	return fault
 }
 
-func (c *conn) serve(ctx context.Context, req *request, e envelope, message []byte) {
+func (c *conn) serve(ctx context.Context, req *request, message []byte) {
 	ctx = c.server.mcp.WithContext(withRequest(ctx, req), c)
 	answer := c.server.handle(ctx, message)
 	if req.override != nil {
-		req.override.id = e.id
+		req.override.id = req.id
 		answer = req.override
 	}
 	if answer == nil || errors.Is(context.Cause(ctx), tools.ErrCancelRequested) {
@@ -174,7 +174,7 @@ func (c *conn) serve(ctx context.Context, req *request, e envelope, message []by
 	b, err := json.Marshal(answer)
 	if err != nil {
 		c.server.log.Error("answer could not be encoded", zap.Error(err))
-		b = encode(&protocolError{code: mcp.INTERNAL_ERROR, id: e.id, text: "internal error"})
+		b = encode(&protocolError{code: mcp.INTERNAL_ERROR, id: req.id, text: "internal error"})
 	}
 	c.push(context.WithoutCancel(ctx), b)
 }
@@ -286,8 +286,7 @@ func (s *Server) handle(ctx context.Context, message []byte) (answer any) {
 	defer func() {
 		if v := recover(); v != nil {
 			s.log.Error("request panicked", zap.String("transport", requestFrom(ctx).transport), zap.ByteString("stack", debug.Stack()))
-			e, _ := readEnvelope(bytes.Clone(message))
-			answer = &protocolError{code: mcp.INTERNAL_ERROR, id: e.id, text: "internal error"}
+			answer = &protocolError{code: mcp.INTERNAL_ERROR, id: requestFrom(ctx).id, text: "internal error"}
 		}
 	}()
 	if m := s.mcp.HandleMessage(ctx, message); m != nil {

@@ -16,7 +16,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/comfygate/comfygate/auth"
-
 	"github.com/comfygate/comfygate/tools"
 )
 
@@ -114,6 +113,7 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request, req *request, who 
 		return
 	}
 	e, fault := readEnvelope(b)
+	req.id = e.id
 	if fault != nil {
 		s.refuse(r.Context(), req, e, s.answer(w, fault))
 		return

@@ -2,6 +2,7 @@ package mcpserver
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 )
 
@@ -9,6 +10,7 @@ import (
 type request struct {
 	transport string
 	session   string
+	id        json.RawMessage // as written; nil where it is not known
 	arrived   time.Time
 	// send puts a notification on the request's own stream, before its answer and never on another's (BUG-02, BUG-07, BUG-08).
 	// Where must is false it may be left out rather than waited for.

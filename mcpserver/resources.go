@@ -90,7 +90,7 @@ type pictureArgs struct {
 }
 
 func (a *pictureArgs) Resolve(context.Context, tools.Caller) (tools.Plan, error) { return a, nil }
-func (a *pictureArgs) Policy() policy.Request { return policy.Request{} }
+func (a *pictureArgs) Policy() policy.Request                                    { return policy.Request{} }
 
 func (a *pictureArgs) Cost() tools.Cost { return tools.Cost{Tokens: 1} }
 

@@ -220,11 +220,8 @@ func (s *stream) close() {
 	}
 	message := bytes.TrimSpace(s.answer.Bytes())
 	if o := s.request.override; o != nil && (s.ours || s.replaced) {
-		b, err := json.Marshal(o)
-		if err != nil {
-			return
-		}
-		message = b
+		o.id = s.request.id
+		message = encode(o)
 	}
 	switch {
 	case len(message) == 0:

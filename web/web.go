@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -38,30 +39,67 @@ type Audit interface {
 	Append(ctx context.Context, r audit.Record) error
 }
 
-// Config of a [Server]. MCP, Auth, Audit and Log are required.
+// Denials records refused sign-ins, floods of them as one record with a count.
+type Denials interface {
+	Denied(ctx context.Context, r audit.Record) error
+}
+
+// Config of a [Server]. MCP, Auth, Audit and Log are required; zero bounds take the defaults given.
 type Config struct {
 	MCP            MCP
 	Auth           *auth.Authenticator
 	Audit          Audit
+	Denials        Denials        // default: each refused sign-in is a record of its own
 	Links          Links          // nil: no picture links
 	SSE            bool           // HTTP__SSE: serve /sse and /message
-	AllowedOrigins []string       // HTTP__ALLOWED_ORIGINS
-	AllowedHosts   []string       // HTTP__ALLOWED_HOSTS
+	AllowedOrigins []string       // HTTP__ALLOWED_ORIGINS, each scheme://host[:port]
+	AllowedHosts   []string       // HTTP__ALLOWED_HOSTS, each host[:port]
 	PublicURL      string         // HTTP__PUBLIC_URL
 	TrustedProxies []netip.Prefix // HTTP__TRUSTED_PROXIES
-	Contact        string         // HTTP__SECURITY_CONTACT
-	Built          time.Time      // security.txt expires a year after it
+	Contact        string         // HTTP__SECURITY_CONTACT; default the project's private advisory page
+	Built          time.Time      // security.txt expires a year after it; default now
 	RequestBytes   int64          // LIMITS__REQUEST_BYTES; default 6 MiB
 	Connections    int            // open ones at once; default 4096
 	HeaderBytes    int            // default 32 KiB
 	HeaderTimeout  time.Duration  // default 5 s
-	BodyTimeout    time.Duration  // default 30 s
+	BodyTimeout    time.Duration  // to send a whole body; default 30 s
 	IdleTimeout    time.Duration  // default 2 min
+	WriteTimeout   time.Duration  // one write to a client that does not read; default 30 s
 	Log            *zap.Logger
 }
 
+func (c Config) withDefaults() Config {
+	c.RequestBytes = orElse(c.RequestBytes, 6<<20)
+	c.Connections = orElse(c.Connections, 4096)
+	c.HeaderBytes = orElse(c.HeaderBytes, 32<<10)
+	c.HeaderTimeout = orElse(c.HeaderTimeout, 5*time.Second)
+	c.BodyTimeout = orElse(c.BodyTimeout, 30*time.Second)
+	c.IdleTimeout = orElse(c.IdleTimeout, 2*time.Minute)
+	c.WriteTimeout = orElse(c.WriteTimeout, 30*time.Second)
+	if c.Contact == "" {
+		c.Contact = "https://github.com/comfygate/comfygate/security/advisories/new"
+	}
+	if c.Built.IsZero() {
+		c.Built = time.Now()
+	}
+	return c
+}
+
+func orElse[T int | int64 | time.Duration](v, def T) T {
+	if v > 0 {
+		return v
+	}
+	return def
+}
+
 // A Server is the HTTP face of the program.
-type Server struct{ cfg Config }
+type Server struct {
+	cfg   Config
+	hosts hostRule
+	http  *http.Server
+	end   chan struct{} // closed to end every request's context
+	once  sync.Once
+}
 
 // New checks cfg and returns a server that listens nowhere yet.
 func New(cfg Config) (*Server, error) {
@@ -71,11 +109,67 @@ func New(cfg Config) (*Server, error) {
 			errs = append(errs, fmt.Errorf("web: Config.%s is required", name))
 		}
 	}
-	return &Server{cfg: cfg}, errors.Join(errs...)
+	cfg = cfg.withDefaults()
+	hosts, err := newHostRule(cfg)
+	if err := errors.Join(append(errs, err)...); err != nil {
+		return nil, err
+	}
+	quiet, err := zap.NewStdLogAt(cfg.Log, zap.DebugLevel)
+	if err != nil {
+		return nil, fmt.Errorf("web: %w", err)
+	}
+	s := &Server{cfg: cfg, hosts: hosts, end: make(chan struct{})}
+	s.http = &http.Server{
+		Handler:           s.handler(),
+		ReadHeaderTimeout: cfg.HeaderTimeout,
+		IdleTimeout:       cfg.IdleTimeout,
+		MaxHeaderBytes:    cfg.HeaderBytes,
+		ErrorLog:          quiet,
+		// No WriteTimeout: streams last. Each write has a deadline of its own instead (MCP-30).
+	}
+	return s, nil
 }
 
-// Serve serves on ln until Shutdown, and returns nil then. It closes ln.
-func (s *Server) Serve(ctx context.Context, ln net.Listener) error { return errors.New("not yet") }
+// Serve serves on ln until [Server.Shutdown], and returns nil then. Every request's context is ctx's child. It closes ln, and is called once.
+func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	base, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-s.end:
+			cancel()
+		case <-base.Done():
+		}
+	}()
+	s.http.BaseContext = func(net.Listener) context.Context { return base }
+	if err := s.http.Serve(limitConnections(ln, s.cfg.Connections)); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
 
-// Shutdown stops in order (MCP-30): no new connections, running calls end, streams end, the rest is closed when ctx ends.
-func (s *Server) Shutdown(ctx context.Context) error { return nil }
+// Shutdown stops in order (MCP-30): no new connections, running calls end, streams end. Whatever is left when ctx ends is cut off.
+func (s *Server) Shutdown(ctx context.Context) error {
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.http.Shutdown(ctx) }() // closes the listener at once, then waits
+	drained := s.drain(ctx)
+	s.once.Do(func() { close(s.end) }) // streams of mcp-go end by their contexts alone (BUG-11)
+	s.cfg.MCP.CloseSessions(ctx)
+	if err := <-stopped; err != nil {
+		return errors.Join(drained, err, s.http.Close())
+	}
+	return drained
+}
+
+// drain lets running calls end, for most of the time there is: cutting the rest off takes some of it.
+func (s *Server) drain(ctx context.Context) error {
+	if at, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(at)*4/5)
+		defer cancel()
+	}
+	if err := s.cfg.MCP.Drain(ctx); err != nil {
+		return fmt.Errorf("waiting for running calls: %w", err)
+	}
+	return nil
+}

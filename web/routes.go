@@ -1,0 +1,113 @@
+package web
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// A route is one path. All but public ones demand a principal (SC-10).
+type route struct {
+	pattern string
+	public  bool
+	handler http.Handler
+}
+
+// routes lists every path there is.
+func (s *Server) routes() []route {
+	list := []route{
+		{pattern: "/mcp", handler: s.cfg.MCP.Streamable()},
+		{pattern: "/healthz", public: true, handler: http.HandlerFunc(s.health)},
+		{pattern: "/.well-known/security.txt", public: true, handler: http.HandlerFunc(s.securityText)},
+	}
+	if s.cfg.SSE {
+		list = append(list, route{pattern: "/sse", handler: s.cfg.MCP.SSE()}, route{pattern: "/message", handler: s.cfg.MCP.Message()})
+	}
+	if s.cfg.Links != nil {
+		list = append(list, route{pattern: "/images/{token}", public: true, handler: http.HandlerFunc(s.picture)}) // the token is a credential of its own
+	}
+	return list
+}
+
+func (s *Server) handler() http.Handler {
+	mux := http.NewServeMux()
+	for _, r := range s.routes() {
+		h := r.handler
+		if r.public {
+			h = s.bounded(h)
+		} else {
+			h = s.authenticate(h)
+		}
+		mux.Handle(r.pattern, h)
+	}
+	return s.headers(s.limitBody(s.hostOrigin(mux)))
+}
+
+// headers go with every answer (T15). A handler may set others.
+func (s *Server) headers(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		// The connection may have had a request before, whose last write set a deadline.
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // some writers of tests cannot
+		next.ServeHTTP(w, r)
+	})
+}
+
+// bounded gives a whole short answer its deadline.
+func (s *Server) bounded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			s.refuse(w, http.StatusMethodNotAllowed, "use GET")
+			return
+		}
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.cfg.WriteTimeout)) // some writers of tests cannot
+		next.ServeHTTP(w, r)
+	})
+}
+
+// refuse answers with a JSON-RPC error without id, which clients of MCP understand.
+func (s *Server) refuse(w http.ResponseWriter, status int, text string) {
+	type details struct {
+		Code    int    `json:"code"`
+		Message string `json:"message"`
+	}
+	const invalidRequest = -32600
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	err := json.NewEncoder(w).Encode(struct {
+		JSONRPC string  `json:"jsonrpc"`
+		Error   details `json:"error"`
+	}{"2.0", details{invalidRequest, text}})
+	if err != nil {
+		s.cfg.Log.Debug("refusal could not be sent", zap.Error(err))
+	}
+}
+
+// health says that the process serves, and nothing else.
+func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
+	s.text(w, "application/json", `{"status":"ok"}`+"\n")
+}
+
+// securityText is RFC 9116's (SC-02).
+func (s *Server) securityText(w http.ResponseWriter, _ *http.Request) {
+	expires := s.cfg.Built.AddDate(1, 0, 0).UTC().Format(time.RFC3339)
+	s.text(w, "text/plain; charset=utf-8", "Contact: "+s.cfg.Contact+"\nExpires: "+expires+"\nPreferred-Languages: en\n")
+}
+
+func (s *Server) text(w http.ResponseWriter, kind, text string) {
+	w.Header().Set("Content-Type", kind)
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	if _, err := w.Write([]byte(text)); err != nil {
+		s.cfg.Log.Debug("answer could not be sent", zap.Error(err))
+	}
+}
