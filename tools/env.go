@@ -24,9 +24,13 @@ type Env struct {
 	Rules    ModelRule // *policy.Rules
 	Rates    Rates     // *limits.Limiter
 	Places   Places    // *limits.Places
-	Links    Links     // signed URLs; nil where there are none
+	// Links makes a link to a picture that is its own credential, and tells how long it lasts; nil where there are none.
+	Links    func(owner, id string) (url string, lasts time.Duration)
 	Explain  func(error) *Fault
 	Settings Settings
+
+	lists  *inventory
+	glance *glance
 }
 
 func (e Env) validate() error {
@@ -71,6 +75,10 @@ type Lists interface {
 	ObjectInfo(ctx context.Context) (*comfy.ObjectInfo, error)
 	Models(ctx context.Context, folder string) ([]comfy.ModelFile, error)
 	Embeddings(ctx context.Context) ([]string, error)
+	Metadata(ctx context.Context, folder, name string) (map[string]string, error)
+	Queue(ctx context.Context) (comfy.Queue, error)
+	// Forget empties the caches.
+	Forget()
 }
 
 // OverFleet returns f as a [Server].
@@ -85,6 +93,9 @@ func (o overFleet) Read(ctx context.Context, fn func(context.Context, Lists) err
 // Catalog makes graphs. [workflow.Catalog] is one.
 type Catalog interface {
 	Text(inv workflow.Inventory, ask workflow.Ask) (workflow.Made, error)
+	Upscale(inv workflow.Inventory, ask workflow.UpscaleAsk) (workflow.UpscaleMade, error)
+	Families(inv workflow.Inventory) []workflow.FamilyState
+	Recognise(kind policy.Kind, file string) (family string, ok bool)
 }
 
 // ModelRule tells which models exist for callers (SC-52). [policy.Rules] is one.
@@ -100,9 +111,4 @@ type Rates interface {
 // Places tells how full the queue is. [limits.Places] does.
 type Places interface {
 	Usage(principal string) limits.Usage
-}
-
-// Links makes links that are their own credential, for as long as they last.
-type Links interface {
-	Picture(owner, id string) (url string, lasts time.Duration)
 }
