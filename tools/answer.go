@@ -153,7 +153,7 @@ func (e *Env) url(im images.Image) (string, time.Duration) {
 	if e.Links == nil {
 		return "", 0
 	}
-	return e.Links(im.Owner, im.ID)
+	return e.Links.Picture(im.Owner, im.ID)
 }
 
 // link is the way to the full picture.

@@ -24,8 +24,7 @@ type Env struct {
 	Rules    ModelRule // *policy.Rules
 	Rates    Rates     // *limits.Limiter
 	Places   Places    // *limits.Places
-	// Links makes a link to a picture that is its own credential, and tells how long it lasts; nil where there are none.
-	Links    func(owner, id string) (url string, lasts time.Duration)
+	Links    Links     // signed URLs of pictures; nil where there are none
 	Explain  func(error) *Fault
 	Settings Settings
 
@@ -111,4 +110,9 @@ type Rates interface {
 // Places tells how full the queue is. [limits.Places] does.
 type Places interface {
 	Usage(principal string) limits.Usage
+}
+
+// Links makes links to pictures. A link is its own credential, for as long as it lasts.
+type Links interface {
+	Picture(owner, id string) (url string, lasts time.Duration)
 }
