@@ -1,0 +1,65 @@
+package emulator
+
+import (
+	"bytes"
+	"encoding/binary"
+	"hash/crc32"
+	"image"
+	"image/png"
+
+	// What LoadImage opens.
+	_ "image/gif"
+	_ "image/jpeg"
+
+	_ "golang.org/x/image/bmp"
+	_ "golang.org/x/image/tiff"
+	_ "golang.org/x/image/webp"
+)
+
+// textChunk is one tEXt chunk: metadata as ComfyUI puts it into its pictures.
+type textChunk struct{ key, text string }
+
+// signatureLen and headerLen are the sizes of a PNG's signature and IHDR chunk.
+const (
+	pngSignatureLen = 8
+	pngHeaderLen    = 4 + 4 + 13 + 4
+)
+
+// encodePNG packs a picture, quickly rather than small, with its metadata after
+// the header.
+func encodePNG(m image.Image, chunks []textChunk) ([]byte, error) {
+	var b bytes.Buffer
+	enc := png.Encoder{CompressionLevel: png.BestSpeed}
+	if err := enc.Encode(&b, m); err != nil {
+		return nil, err
+	}
+	if len(chunks) == 0 {
+		return b.Bytes(), nil
+	}
+	plain := b.Bytes()
+	cut := pngSignatureLen + pngHeaderLen
+	out := append(make([]byte, 0, len(plain)+1024), plain[:cut]...)
+	for _, c := range chunks {
+		body := append([]byte("tEXt"+c.key+"\x00"), c.text...)
+		out = binary.BigEndian.AppendUint32(out, uint32(len(body)-4)) //nolint:gosec // a body is below 4 GiB
+		out = append(out, body...)
+		out = binary.BigEndian.AppendUint32(out, crc32.ChecksumIEEE(body))
+	}
+	return append(out, plain[cut:]...), nil
+}
+
+// maxPicture bounds a picture that is opened, in pixels.
+const maxPicture = 64 << 20
+
+// decodePicture opens a file of any known kind. Its error's text is nobody's.
+func decodePicture(data []byte) (image.Image, error) {
+	config, _, err := image.DecodeConfig(bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	if config.Width <= 0 || config.Height <= 0 || int64(config.Width)*int64(config.Height) > maxPicture {
+		return nil, image.ErrFormat
+	}
+	m, _, err := image.Decode(bytes.NewReader(data))
+	return m, err
+}
