@@ -77,9 +77,9 @@ func TestSec_SC13_table(t *testing.T) {
 func TestSec_SC15_credentials(t *testing.T) {
 	t.Parallel()
 	for name, credential := range map[string][]string{
-		"COMFYGATE_COMFYUI__PASSWORD":    {"COMFYGATE_COMFYUI__USERNAME=a", "COMFYGATE_COMFYUI__PASSWORD=b"},
-		"COMFYGATE_COMFYUI__API_KEY":     {"COMFYGATE_COMFYUI__API_KEY=k"},
-		"COMFYGATE_COMFYUI__QUERY_TOKEN": {"COMFYGATE_COMFYUI__QUERY_TOKEN=q"},
+		"COMFYGATE_COMFYUI__PASSWORD":    {"COMFYGATE_COMFYUI__USERNAME=a", "COMFYGATE_COMFYUI__PASSWORD=pass"},
+		"COMFYGATE_COMFYUI__API_KEY":     {"COMFYGATE_COMFYUI__API_KEY=key-1"},
+		"COMFYGATE_COMFYUI__QUERY_TOKEN": {"COMFYGATE_COMFYUI__QUERY_TOKEN=q-tok"},
 	} {
 		remote := append(credential, "COMFYGATE_COMFYUI__URL=http://comfy.example", "COMFYGATE_WEBSOCKET__ALLOW_INSECURE=true")
 		if fs := faults(t, nil, remote...); len(fs) != 1 || fs[0].Variable != name || !strings.Contains(fs[0].Problem, "clear text") {
@@ -137,13 +137,13 @@ func TestCheck_together(t *testing.T) {
 		at   string // where the one fault is; empty: none
 	}{
 		{"SC-10 no password", []string{"COMFYGATE_HTTP__USERNAME=a"}, "COMFYGATE_HTTP__PASSWORD"},
-		{"SC-10 no user name", []string{"COMFYGATE_HTTP__PASSWORD=a"}, "COMFYGATE_HTTP__USERNAME"},
+		{"SC-10 no user name", []string{"COMFYGATE_HTTP__PASSWORD=pass"}, "COMFYGATE_HTTP__USERNAME"},
 		{"SC-10 no password, by alias", []string{"COMFY_HEADLESS_UI__USERNAME=a"}, "COMFYGATE_HTTP__PASSWORD"},
-		{"SC-10 both", []string{"COMFYGATE_HTTP__USERNAME=a", "COMFYGATE_HTTP__PASSWORD=b"}, ""},
+		{"SC-10 both", []string{"COMFYGATE_HTTP__USERNAME=a", "COMFYGATE_HTTP__PASSWORD=pass"}, ""},
 		{"SC-10 a bad half is told once", []string{"COMFYGATE_HTTP__USERNAME=a", "COMFYGATE_HTTP__PASSWORD="}, "COMFYGATE_HTTP__PASSWORD"},
 		{"SC-20 no password", []string{"COMFYGATE_COMFYUI__USERNAME=a"}, "COMFYGATE_COMFYUI__PASSWORD"},
-		{"SC-20 two for one header", []string{"COMFYGATE_COMFYUI__USERNAME=a", "COMFYGATE_COMFYUI__PASSWORD=b", "COMFYGATE_COMFYUI__API_KEY=k"}, "COMFYGATE_COMFYUI__API_KEY"},
-		{"SC-20 two headers", []string{"COMFYGATE_COMFYUI__USERNAME=a", "COMFYGATE_COMFYUI__PASSWORD=b", "COMFYGATE_COMFYUI__API_KEY=k", "COMFYGATE_COMFYUI__AUTH_HEADER=X-API-Key"}, ""},
+		{"SC-20 two for one header", []string{"COMFYGATE_COMFYUI__USERNAME=a", "COMFYGATE_COMFYUI__PASSWORD=pass", "COMFYGATE_COMFYUI__API_KEY=key-1"}, "COMFYGATE_COMFYUI__API_KEY"},
+		{"SC-20 two headers", []string{"COMFYGATE_COMFYUI__USERNAME=a", "COMFYGATE_COMFYUI__PASSWORD=pass", "COMFYGATE_COMFYUI__API_KEY=key-1", "COMFYGATE_COMFYUI__AUTH_HEADER=X-API-Key"}, ""},
 		{"anonymous is a viewer", []string{"COMFYGATE_AUTH__ROLES=anonymous=operator"}, "COMFYGATE_AUTH__ROLES"},
 		{"anonymous may be called what it is", []string{"COMFYGATE_AUTH__ROLES=anonymous=viewer"}, ""},
 		{"backoff turned round", []string{"COMFYGATE_RETRY__BACKOFF_BASE=10", "COMFYGATE_RETRY__BACKOFF_MAX=9"}, "COMFYGATE_RETRY__BACKOFF_MAX"},

@@ -190,7 +190,7 @@ func TestLoad_aliases(t *testing.T) {
 
 func TestSec_SC57_files(t *testing.T) {
 	t.Parallel()
-	disk := files{"/run/a": "s3cr3t-VALUE\n", "/run/crlf": "s3cr3t-VALUE\r\n", "/run/b": "other", "/run/empty": "\n", "/run/two": "a\nb\n", "/run/big": strings.Repeat("x", 64<<10+1), "/home/ada/key": "s3cr3t-VALUE"}
+	disk := files{"/run/a": "s3cr3t-VALUE\n", "/run/crlf": "s3cr3t-VALUE\r\n", "/run/b": "other", "/run/empty": "\n", "/run/two": "abcd\nefgh\n", "/run/big": strings.Repeat("x", 64<<10+1), "/home/ada/key": "s3cr3t-VALUE"}
 	for _, tc := range []struct {
 		name    string
 		env     []string
@@ -206,7 +206,7 @@ func TestSec_SC57_files(t *testing.T) {
 		{"empty file", []string{"COMFYGATE_HTTP__TOKEN_FILE=/run/empty"}, "the file is empty", "COMFYGATE_HTTP__TOKEN_FILE"},
 		{"two lines", []string{"COMFYGATE_HTTP__TOKEN_FILE=/run/two"}, "line break", "COMFYGATE_HTTP__TOKEN_FILE"},
 		{"too large", []string{"COMFYGATE_HTTP__TOKEN_FILE=/run/big"}, "larger than 65536 bytes", "COMFYGATE_HTTP__TOKEN_FILE"},
-		{"alias and file differ", []string{"COMFYGATE_HTTP__USERNAME=a", "COMFY_HEADLESS_UI__PASSWORD_FILE=/run/b", "COMFYGATE_HTTP__PASSWORD=c"}, "COMFY_HEADLESS_UI__PASSWORD_FILE", "COMFYGATE_HTTP__PASSWORD"},
+		{"alias and file differ", []string{"COMFYGATE_HTTP__USERNAME=a", "COMFY_HEADLESS_UI__PASSWORD_FILE=/run/b", "COMFYGATE_HTTP__PASSWORD=pass-c"}, "COMFY_HEADLESS_UI__PASSWORD_FILE", "COMFYGATE_HTTP__PASSWORD"},
 		{"both forms of the alias", []string{"COMFYGATE_HTTP__USERNAME=a", "COMFY_HEADLESS_UI__PASSWORD_FILE=/run/b", "COMFY_HEADLESS_UI__PASSWORD=other"}, "given twice", "COMFY_HEADLESS_UI__PASSWORD"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -77,7 +77,7 @@ func faceTable(c *Config) []setting {
 			doc: "Port to listen on; 0 takes any that is free.",
 		},
 		{
-			name: "HTTP__TOKEN", value: secret(&h.Token, "visible ASCII characters without blanks", visible),
+			name: "HTTP__TOKEN", value: secret(&h.Token, "4 or more visible ASCII characters without blanks", visible),
 			doc: "Bearer token that lets a caller in, as the principal `token`.",
 		},
 		{
@@ -85,7 +85,7 @@ func faceTable(c *Config) []setting {
 			doc: "User name of basic sign-in; needs the password too.",
 		},
 		{
-			name: "HTTP__PASSWORD", value: secret(&h.Password, "any text of one line"), alias: "UI__PASSWORD",
+			name: "HTTP__PASSWORD", value: secret(&h.Password, "one line of 4 characters or more"), alias: "UI__PASSWORD",
 			doc: "Password of basic sign-in; needs the user name too.",
 		},
 		{
@@ -171,11 +171,11 @@ func pictureTable(c *Config) []setting {
 			doc: "User name of basic sign-in at a proxy in front of ComfyUI.",
 		},
 		{
-			name: "COMFYUI__PASSWORD", value: secret(&u.Password, "any text of one line"),
+			name: "COMFYUI__PASSWORD", value: secret(&u.Password, "one line of 4 characters or more"),
 			doc: "Password that goes with it.",
 		},
 		{
-			name: "COMFYUI__API_KEY", value: secret(&u.APIKey, "visible ASCII characters without blanks", visible),
+			name: "COMFYUI__API_KEY", value: secret(&u.APIKey, "4 or more visible ASCII characters without blanks", visible),
 			doc: "Key that is sent as bearer token, or as it is in another header.",
 		},
 		{
@@ -183,7 +183,7 @@ func pictureTable(c *Config) []setting {
 			doc: "Header that carries the key.",
 		},
 		{
-			name: "COMFYUI__QUERY_TOKEN", value: secret(&u.QueryToken, "any text of one line"),
+			name: "COMFYUI__QUERY_TOKEN", value: secret(&u.QueryToken, "one line of 4 characters or more"),
 			doc: "Token that is sent as `?token=`, for hosts that want it so.",
 		},
 		{

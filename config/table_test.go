@@ -26,7 +26,7 @@ var samples = map[string]struct {
 	"HTTP__PORT":                       {"9000", []string{"http", "80.5", "0x50"}},
 	"HTTP__TOKEN":                      {"0123456789abcdef", []string{"two words", "tökén-tökén-tökén", "tab\there"}},
 	"HTTP__USERNAME":                   {"ada", []string{"a:b", "a\nb", "a b", "anonymous"}},
-	"HTTP__PASSWORD":                   {"päss wörd: fine", []string{"a\x00b"}},
+	"HTTP__PASSWORD":                   {"päss wörd: fine", []string{"a\x00bcd", "abc"}},
 	"HTTP__ALLOW_UNAUTHENTICATED":      {"yes", []string{"maybe", "2", "on"}},
 	"HTTP__AUTH_FAILURES_PER_MINUTE":   {"20", []string{"off"}},
 	"HTTP__ALLOWED_ORIGINS":            {"https://a.example,http://b.example:81", []string{"a.example", "https://a.example/x", "null", "*"}},
@@ -46,10 +46,10 @@ var samples = map[string]struct {
 	"COMFYUI__RESULTS":                 {"temp", []string{"input"}},
 	"COMFYUI__CA_FILE":                 {"/etc/ca.pem", []string{"a\nb"}},
 	"COMFYUI__USERNAME":                {"bob", []string{"b:c"}},
-	"COMFYUI__PASSWORD":                {"other pass", []string{"a\nb"}},
+	"COMFYUI__PASSWORD":                {"other pass", []string{"a\nbcd"}},
 	"COMFYUI__API_KEY":                 {"key-0123456789", []string{"blank in-it"}},
 	"COMFYUI__AUTH_HEADER":             {"X-API-Key", []string{"X API Key", "X-Key: v"}},
-	"COMFYUI__QUERY_TOKEN":             {"q-token", []string{"a\rb"}},
+	"COMFYUI__QUERY_TOKEN":             {"q-token", []string{"a\rbcd"}},
 	"COMFYUI__TIMEOUT_CONNECT":         {"2.5", nil},
 	"COMFYUI__TIMEOUT_READ":            {"31", nil},
 	"COMFYUI__TIMEOUT_QUEUE":           {"11", nil},
@@ -113,8 +113,8 @@ var samples = map[string]struct {
 
 // company is what some settings need beside them.
 var company = map[string]string{
-	"HTTP__USERNAME": "HTTP__PASSWORD=x", "HTTP__PASSWORD": "HTTP__USERNAME=x",
-	"COMFYUI__USERNAME": "COMFYUI__PASSWORD=x", "COMFYUI__PASSWORD": "COMFYUI__USERNAME=x",
+	"HTTP__USERNAME": "HTTP__PASSWORD=xxxx", "HTTP__PASSWORD": "HTTP__USERNAME=x",
+	"COMFYUI__USERNAME": "COMFYUI__PASSWORD=xxxx", "COMFYUI__PASSWORD": "COMFYUI__USERNAME=x",
 }
 
 func docs() []config.Doc {

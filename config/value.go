@@ -80,7 +80,7 @@ func outputDir(p *string) value {
 func secret(p *Secret, fits string, checks ...func(string) error) value {
 	return value{
 		set: func(raw string) error {
-			for _, check := range append([]func(string) error{oneLine}, checks...) {
+			for _, check := range append([]func(string) error{oneLine, maskable}, checks...) {
 				if err := check(raw); err != nil {
 					return err
 				}
@@ -399,6 +399,14 @@ func visible(s string) error {
 		if s[i] <= ' ' || s[i] > '~' {
 			return errors.New("holds a blank or a character that is not ASCII")
 		}
+	}
+	return nil
+}
+
+// maskable refuses secrets that are so short that masking them wherever they occur would give them away.
+func maskable(s string) error {
+	if len(s) < 4 {
+		return errors.New("has fewer than 4 characters")
 	}
 	return nil
 }

@@ -1,0 +1,13 @@
+//go:build linux || darwin || freebsd
+
+package doctor
+
+import "golang.org/x/sys/unix"
+
+func freeSpace(dir string) (uint64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, err
+	}
+	return uint64(max(st.Bavail, 0)) * uint64(st.Bsize), nil //nolint:unconvert // the field is signed on some systems
+}
