@@ -3,9 +3,8 @@
 package images
 
 import (
-	"context"
 	"errors"
-	"io"
+	"fmt"
 	"time"
 )
 
@@ -25,18 +24,32 @@ func (f Format) MIME() string { return "image/" + string(f) }
 // ErrNotFound answers for a picture that is not there or is another's, alike (AUT-08, T26).
 var ErrNotFound = errors.New("no such picture")
 
+// ErrPending answers for a picture that an upload link still waits for (UPLOAD_PENDING).
+var ErrPending = errors.New("the picture is not uploaded yet")
+
 // A TypeError says that bytes are not a picture of an accepted format (UNEXPECTED_OUTPUT_TYPE).
 type TypeError struct{ Got string } // sniffed media type
 
 func (e *TypeError) Error() string { return "not a PNG, JPEG or WebP picture but " + e.Got }
 
-// A BoundsError says that a picture passes a bound.
-type BoundsError struct {
-	What     string // width, height, pixels, bytes, frames
-	Got, Max int64
+// A CorruptError says that a picture of an accepted format is damaged or breaks the rules of its format.
+// Its text holds nothing of the picture but names of chunks that are letters (T40, T41).
+type CorruptError struct {
+	Format Format
+	Why    string
 }
 
-func (e *BoundsError) Error() string { return "picture's " + e.What + " out of bounds" }
+func (e *CorruptError) Error() string { return "damaged " + string(e.Format) + " picture: " + e.Why }
+
+// A BoundsError says that a picture passes a bound.
+type BoundsError struct {
+	What     string // width, height, side, aspect, pixels, bytes, frames, scans, metadata bytes, memory bytes
+	Got, Max int64  // for an exact width or height, Max is the one that was wanted; Got is at least what was seen
+}
+
+func (e *BoundsError) Error() string {
+	return fmt.Sprintf("picture's %s out of bounds: %d, bound %d", e.What, e.Got, e.Max)
+}
 
 // Origin tells how a picture came here.
 type Origin string
@@ -73,65 +86,9 @@ type Bounds struct {
 	Width, Height int // exact size wanted; 0 = any
 }
 
-// StoreConfig of a [Store]. Dir is required; it is made with mode 0700 and refused if it is a link or open to others (SC-33).
-type StoreConfig struct {
-	Dir          string
-	OutputDir    string        // full pictures are copied here and never cleaned; empty = off
-	MaxAge       time.Duration // default 7 days
-	MaxBytes     int64         // default 5 GiB
-	KeepMetadata bool          // leave text chunks in (SC-53)
-	Generator    string        // name and version for our own mark (IMG-09)
-	DecodeBytes  int64         // decoded pictures in memory at most, all calls together; default 256 MiB (SC-55)
-}
-
-// A Store keeps pictures on disk: the disk decides what exists, so several processes share one (decision 5 of the plan).
-// It is safe for concurrent use.
-type Store struct{}
-
-// OpenStore returns the store below cfg.Dir.
-func OpenStore(cfg StoreConfig) (*Store, error) { panic("todo") }
-
-// Put reads a picture as a server made it: sniffed, bounded, stripped by chunk without re-encoding (IMG-05),
-// marked, stored under a new id, copied to the output folder. im gives Owner, CallID, JobID, Origin, Seed, Model, Backend.
-// A failed copy is no error; Saved is then empty and saveErr tells why.
-func (s *Store) Put(ctx context.Context, im Image, b Bounds, src io.Reader) (out Image, saveErr, err error) {
-	panic("todo")
-}
-
-// PutUpload reads a picture from a caller: decoded whole and encoded anew as PNG (IMG-06, SC-49).
-func (s *Store) PutUpload(ctx context.Context, im Image, b Bounds, src io.Reader) (Image, error) {
-	panic("todo")
-}
-
-// Get returns the record of owner's picture id, or [ErrNotFound].
-func (s *Store) Get(owner, id string) (Image, error) { panic("todo") }
-
-// Open opens the stored bytes of owner's picture id.
-func (s *Store) Open(owner, id string) (io.ReadSeekCloser, Image, error) { panic("todo") }
-
-// A Rendition is a picture encoded for a caller.
+// A Rendition is a picture encoded for a caller. Its Data may be shared: it must not be changed.
 type Rendition struct {
 	Data          []byte
 	Format        Format
 	Width, Height int
-}
-
-// Preview returns a rendition of at most maxSide pixels a side and maxBytes encoded bytes (JPEG, or PNG where alpha matters), from a cache.
-func (s *Store) Preview(ctx context.Context, owner, id string, maxSide, maxBytes int) (Rendition, error) {
-	panic("todo")
-}
-
-// Render returns owner's picture scaled to at most maxSide (0 = as it is) in format f ("" = as stored), within maxBytes
-// of encoded bytes: it is a *BoundsError when no quality of that format fits.
-func (s *Store) Render(ctx context.Context, owner, id string, maxSide int, f Format, maxBytes int) (Rendition, error) {
-	panic("todo")
-}
-
-// Clean removes pictures by age, then by quota, oldest first, and leftovers of crashed writes. It touches only files of the store (SC-34).
-func (s *Store) Clean(ctx context.Context, now time.Time) (CleanReport, error) { panic("todo") }
-
-// A CleanReport counts what Clean did.
-type CleanReport struct {
-	Removed, Kept int
-	Bytes         int64 // freed
 }
