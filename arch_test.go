@@ -35,7 +35,8 @@ var rooms = []struct{ name, what string }{
 	{"limits", "rates and places, per principal and in all; bounded tables"},
 	{"policy", "may this principal do this; pure decisions"},
 	{"audit", "the record: write-ahead log, hash chain, verify"},
-	{"config", "environment becomes Config; Secret; masking of logs"},
+	{"logging", "the logger: zap, with every credential masked"},
+	{"config", "environment becomes Config; Secret"},
 	{"comfy/emulator", "a ComfyUI in Go, an island: imports nothing of ours"},
 }
 

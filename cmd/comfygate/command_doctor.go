@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"github.com/comfygate/comfygate/audit"
+	"github.com/comfygate/comfygate/comfy"
+	"github.com/comfygate/comfygate/comfy/workflow"
+	"github.com/comfygate/comfygate/config"
+	"github.com/comfygate/comfygate/doctor"
+)
+
+type doctorCommand struct {
+	JSON bool `help:"Print the findings as JSON."`
+}
+
+// Help tells the exit codes.
+func (doctorCommand) Help() string {
+	return "Changes nothing. Exit code 0: nothing failed, there may be warnings. 1: something failed; the finding tells its fix."
+}
+
+// Run looks at the set-up.
+func (d *doctorCommand) Run(p *process) (err error) {
+	cfg, warnings, err := load(p, nil)
+	if err != nil {
+		return err
+	}
+	h := &house{cfg: cfg, log: zap.NewNop()}
+	defer func() {
+		if cerr := h.close(context.WithoutCancel(p.ctx)); err == nil {
+			err = cerr
+		}
+	}()
+	if err := h.reachComfyUI(p.ctx); err != nil {
+		return err
+	}
+	rules, err := newRules(cfg)
+	if err != nil {
+		return usageError{err}
+	}
+	catalog, err := workflow.Load(cfg.Recipes.Dir)
+	if err != nil {
+		return usageError{err}
+	}
+	in := doctor.Input{
+		Version: version, Config: cfg, Warnings: warnings, Server: h.client, Catalog: catalog, Rules: rules,
+		Audit: func(context.Context) (string, error) { return auditInWords(cfg) },
+	}
+	if cfg.ComfyUI.Backend != config.BackendEmbedded {
+		in.Started = func(ctx context.Context) (doctor.Start, error) { return started(ctx, h.client) }
+	}
+	report, err := doctor.Run(p.ctx, in)
+	if err != nil {
+		return err
+	}
+	write := report.WriteText
+	if d.JSON {
+		write = report.WriteJSON
+	}
+	if err := write(p.stdout); err != nil {
+		return err
+	}
+	if code := report.ExitCode(); code != exitOK {
+		return exitCode(code)
+	}
+	return nil
+}
+
+func started(ctx context.Context, c *comfy.Client) (doctor.Start, error) {
+	s, err := c.Started(ctx)
+	return doctor.Start{Flags: s.Flags, Manager: s.Manager}, err
+}
+
+func auditInWords(cfg config.Config) (string, error) {
+	report, err := audit.Verify(cfg.Storage.Dir, audit.VerifyOptions{})
+	if err != nil {
+		return "", err
+	}
+	records := 0
+	for _, s := range report.Slots {
+		records += s.Records
+	}
+	if records == 0 {
+		return "empty: nothing was called yet", nil
+	}
+	return fmt.Sprintf("%d records, whole", records), nil
+}

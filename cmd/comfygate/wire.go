@@ -1,0 +1,357 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/comfygate/comfygate/audit"
+	"github.com/comfygate/comfygate/comfy"
+	"github.com/comfygate/comfygate/comfy/emulator"
+	"github.com/comfygate/comfygate/comfy/fleet"
+	"github.com/comfygate/comfygate/comfy/workflow"
+	"github.com/comfygate/comfygate/config"
+	"github.com/comfygate/comfygate/images"
+	"github.com/comfygate/comfygate/jobs"
+	"github.com/comfygate/comfygate/limits"
+	"github.com/comfygate/comfygate/logging"
+	"github.com/comfygate/comfygate/mcpserver"
+	"github.com/comfygate/comfygate/policy"
+	"github.com/comfygate/comfygate/tools"
+)
+
+// instructions are what a client's model reads about this server (MCP-34: ≤ 2 KB).
+const instructions = `Pictures from ComfyUI. generate needs only a prompt: the model, its size and settings are chosen for you, so name other arguments only when the person asks for them.
+A picture is known by its id; show the person the preview that comes with the answer and tell where the full picture was saved. A job that outlasts the wait goes on: ask status with its job_id and wait_seconds until it has ended.
+To change a picture slightly, generate again with the same seed and a changed prompt. upscale enlarges a picture by its id. list_models says what is installed. An error says what was wrong and what would fit: correct it and try again; when it says retryable, wait as long as it says.`
+
+// A house is everything that serves calls, wired. Close it from the top down.
+type house struct {
+	cfg     config.Config
+	log     *zap.Logger
+	record  *audit.Log
+	denials *audit.Denials
+	client  *comfy.Client
+	fleet   *fleet.Fleet
+	store   *images.Store
+	links   *images.Links // nil unless pictures are reachable by link
+	jobs    *jobs.Manager
+	mcp     *mcpserver.Server
+	closers []closer
+}
+
+// A closer is one thing to end, within a bound.
+type closer struct {
+	what string
+	end  func(context.Context) error
+}
+
+func (h *house) later(what string, end func(context.Context) error) {
+	h.closers = append(h.closers, closer{what, end})
+}
+
+// close ends everything in reverse order of its making. Each gets what is left of ctx.
+func (h *house) close(ctx context.Context) error {
+	var errs []error
+	for i := len(h.closers) - 1; i >= 0; i-- {
+		if err := h.closers[i].end(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("ending %s: %w", h.closers[i].what, err))
+		}
+	}
+	h.closers = nil
+	return errors.Join(errs...)
+}
+
+// build wires the house in the order of its rooms, from the bottom up. Nothing here waits for ComfyUI.
+func build(ctx context.Context, p *process, cfg config.Config, pictureURL func(token string) string) (h *house, err error) {
+	h = &house{cfg: cfg, log: newLog(p, cfg)}
+	h.later("log", func(context.Context) error { _ = h.log.Sync(); return nil }) // a terminal cannot be synced
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, h.close(context.WithoutCancel(ctx)))
+		}
+	}()
+	if cfg.Limits.MemoryBytes > 0 {
+		debug.SetMemoryLimit(cfg.Limits.MemoryBytes)
+	}
+	for _, step := range []func(context.Context) error{h.openRecord, h.reachComfyUI, h.openStore} {
+		if err := step(ctx); err != nil {
+			return h, err
+		}
+	}
+	if pictureURL != nil {
+		if err := h.openLinks(); err != nil {
+			return h, err
+		}
+	}
+	return h, h.serveTools(pictureURL)
+}
+
+func newLog(p *process, cfg config.Config) *zap.Logger {
+	return logging.New(p.stderr, cfg.Logging.Level, cfg.Logging.Format, cfg.Redactor())
+}
+
+func (h *house) openRecord(ctx context.Context) error {
+	slot, err := audit.TakeSlot(h.cfg.Storage.Dir)
+	if err != nil {
+		return fmt.Errorf("data folder %s: %w", h.cfg.Storage.Dir, err)
+	}
+	h.later("slot", func(context.Context) error { return slot.Release() })
+	cfg := audit.Config{
+		Dir:        slot.Dir(),
+		Key:        h.cfg.Audit.HMACKey,
+		MaxBytes:   h.cfg.Audit.MaxBytes,
+		Fsync:      h.cfg.Audit.Fsync,
+		FailOpen:   !h.cfg.Audit.FailClosed,
+		LogPrompts: h.cfg.Audit.LogPrompts,
+		Version:    version,
+		ConfigSum:  h.cfg.Sum(),
+		Log:        h.log.Named("audit"),
+	}
+	if h.record, err = audit.Open(cfg); err != nil {
+		return fmt.Errorf("audit log in %s: %w", slot.Dir(), err)
+	}
+	h.later("audit log", h.record.Close)
+	h.denials = audit.NewDenials(h.record)
+	h.later("denials", h.denials.Close)
+	report, err := audit.RecoverSlots(h.cfg.Storage.Dir, slot, cfg)
+	if err != nil { // another slot's trouble must not keep this one from serving; verify finds it
+		h.log.Warn("slots of ended processes not recovered", zap.Error(err))
+	}
+	if report.Closed > 0 {
+		h.log.Info("open records of ended processes closed", zap.Int("records", report.Closed))
+	}
+	return nil
+}
+
+func (h *house) reachComfyUI(context.Context) error {
+	cfg := clientConfig(h.cfg, h.log)
+	if h.cfg.ComfyUI.Backend == config.BackendEmbedded {
+		srv, err := emulator.New(emulator.Options{})
+		if err != nil {
+			return err
+		}
+		h.later("embedded ComfyUI", func(context.Context) error { return srv.Close() })
+		cfg = comfy.Config{URL: "http://127.0.0.1:8188", Dial: srv.Dial, UserAgent: cfg.UserAgent, Log: cfg.Log, Limits: cfg.Limits}
+	}
+	client, err := comfy.New(cfg)
+	if err != nil {
+		return usageError{fmt.Errorf("COMFYGATE_COMFYUI__URL: %w", err)}
+	}
+	h.client = client
+	h.later("ComfyUI client", func(context.Context) error { return client.Close() })
+	h.fleet, err = fleet.New(fleet.Config{
+		Client:    client,
+		Threshold: uint32(h.cfg.Retry.CircuitBreakerThreshold),
+		Reset:     h.cfg.Retry.CircuitBreakerReset,
+		Log:       h.log.Named("fleet"),
+	})
+	if err != nil {
+		return err
+	}
+	h.later("fleet", func(context.Context) error { return h.fleet.Close() })
+	return nil
+}
+
+// clientConfig is how the configured ComfyUI is reached; doctor uses it too.
+func clientConfig(cfg config.Config, log *zap.Logger) comfy.Config {
+	c := cfg.ComfyUI
+	return comfy.Config{
+		URL:           c.URL,
+		Username:      c.Username,
+		Password:      c.Password,
+		APIKey:        c.APIKey,
+		AuthHeader:    c.AuthHeader,
+		QueryToken:    c.QueryToken,
+		CAFile:        c.CAFile,
+		AllowInsecure: cfg.WebSocket.AllowInsecure,
+		UserAgent:     "comfygate/" + version,
+		Timeouts:      comfy.Timeouts{Connect: c.TimeoutConnect, Read: c.TimeoutRead, Queue: c.TimeoutQueue, Image: c.TimeoutImage},
+		Limits: comfy.Limits{
+			JSONBytes: c.MaxJSONBytes, ViewBytes: c.MaxViewBytes,
+			TextFrame: cfg.WebSocket.MaxTextBytes, PreviewFrame: cfg.WebSocket.MaxPreviewBytes,
+			Connections: c.MaxConnections,
+		},
+		Log: log.Named("comfy"),
+	}
+}
+
+func (h *house) openStore(ctx context.Context) (err error) {
+	h.store, err = images.OpenStore(images.StoreConfig{
+		Dir:          filepath.Join(h.cfg.Storage.Dir, "pictures"),
+		OutputDir:    h.cfg.Output.Dir,
+		MaxAge:       h.cfg.Storage.MaxAge,
+		MaxBytes:     h.cfg.Storage.MaxBytes,
+		KeepMetadata: h.cfg.Output.KeepMetadata,
+		Generator:    "comfygate " + version,
+		DecodeBytes:  h.cfg.Limits.ImageBytes,
+	})
+	if err != nil {
+		return fmt.Errorf("picture store: %w", err)
+	}
+	h.later("picture store", func(context.Context) error { return h.store.Close() })
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		h.store.Run(ctx, h.cfg.Storage.CleanupInterval, h.cleaned)
+	}()
+	h.later("clean-up", func(context.Context) error {
+		cancel()
+		<-done
+		return nil
+	})
+	return nil
+}
+
+// cleaned records a clean-up that did something (SC-34).
+func (h *house) cleaned(r images.CleanReport, err error) {
+	if err != nil {
+		h.log.Warn("clean-up of pictures", zap.Error(err))
+	}
+	if r.Removed == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), owed) //nolint:forbidigo // the clean-up belongs to no call
+	defer cancel()
+	rec := audit.Record{Kind: audit.Event, Name: audit.StorageClean, Count: r.Removed}
+	if err := h.record.Append(ctx, rec); err != nil {
+		h.log.Warn("clean-up not recorded", zap.Error(err))
+	}
+}
+
+func (h *house) openLinks() (err error) {
+	h.links, err = images.NewLinks(images.LinksConfig{Store: h.store}) // under a key of this process: they last minutes
+	return err
+}
+
+// owed bounds what has to be done after its cause has gone.
+const owed = 5 * time.Second
+
+func (h *house) serveTools(pictureURL func(token string) string) error {
+	rules, err := newRules(h.cfg)
+	if err != nil {
+		return usageError{err}
+	}
+	catalog, err := workflow.Load(h.cfg.Recipes.Dir)
+	if err != nil {
+		return usageError{err}
+	}
+	rates, err := limits.New(limits.Config{
+		GeneratePerMinute: orOff(h.cfg.RateLimit.GeneratePerMinute),
+		Burst:             h.cfg.RateLimit.Burst,
+		GlobalPerMinute:   orOff(h.cfg.RateLimit.GlobalPerMinute),
+		StatusPerMinute:   orOff(h.cfg.RateLimit.StatusPerMinute),
+	})
+	if err != nil {
+		return usageError{err}
+	}
+	places := limits.NewPlaces(h.cfg.Limits.Pending, h.cfg.Limits.PendingPerPrincipal)
+	h.jobs, err = jobs.New(jobs.Config{
+		Servers:       jobs.OverFleet(h.fleet),
+		Pictures:      h.store,
+		Record:        h.record,
+		PerOwner:      h.cfg.Limits.JobsPerPrincipal,
+		InFlight:      h.cfg.Limits.JobsInFlight,
+		Timeout:       h.cfg.Jobs.Timeout,
+		CancelOnClose: h.cfg.Jobs.OnDisconnect == config.OnDisconnectCancel,
+		PurgeHistory:  h.cfg.Retention.PurgeHistory,
+		Backend:       h.cfg.ComfyUI.Backend,
+		Code:          func(err error) string { return mcpserver.Explain(err).Code },
+		Log:           h.log.Named("jobs"),
+	})
+	if err != nil {
+		return err
+	}
+	h.later("jobs", h.jobs.Close)
+	env := tools.Env{
+		Jobs: h.jobs, Pictures: h.store, Server: tools.OverFleet(h.fleet), Catalog: catalog, Rules: rules,
+		Rates: rates, Places: places, Explain: mcpserver.Explain, Settings: h.settings(),
+	}
+	if h.links != nil {
+		env.Links = pictureLinks{h.links, h.store, pictureURL}
+	}
+	list, err := tools.All(env)
+	if err != nil {
+		return err
+	}
+	h.mcp, err = mcpserver.New(mcpserver.Config{
+		Name: "comfygate", Title: "comfygate: pictures from ComfyUI", Version: version,
+		WebsiteURL: "https://github.com/comfygate/comfygate", Instructions: instructions,
+		Tools: list, Policy: rules, Limiter: rates, Places: places,
+		Audit: h.record, Denials: h.denials, Images: h.store,
+		Upstream: h.client.Redacted(), Structured: mcpserver.Structured(h.cfg.MCP.Structured),
+		Bounds: mcpserver.Bounds{RequestBytes: h.cfg.Limits.RequestBytes},
+		Log:    h.log.Named("mcp"),
+	})
+	return err
+}
+
+func newRules(cfg config.Config) (*policy.Rules, error) {
+	return policy.New(policy.Config{
+		ModelExtensions:   cfg.Policy.ModelExtensions,
+		UpscaleExtensions: cfg.Policy.UpscaleExtensions,
+		ModelAllow:        cfg.Policy.ModelAllow,
+		ModelDeny:         cfg.Policy.ModelDeny,
+		DisabledTools:     cfg.Policy.DisabledTools,
+		DeniedPrincipals:  cfg.Policy.DeniedPrincipals,
+		MaxNodes:          cfg.Limits.GraphNodes,
+		MaxPixels:         cfg.Limits.JobPixels,
+		MaxWork:           cfg.Limits.WorkUnits,
+	})
+}
+
+// orOff translates a setting's `off`, which is 0, into the limiter's.
+func orOff(rate int) int {
+	if rate == 0 {
+		return limits.Off
+	}
+	return rate
+}
+
+func (h *house) settings() tools.Settings {
+	g, l := h.cfg.Generation, h.cfg.Limits
+	return tools.Settings{
+		Version: version, Backend: h.cfg.ComfyUI.Backend, URL: h.client.Redacted(),
+		MaxWidth: g.MaxWidth, MaxHeight: g.MaxHeight, MaxSteps: g.MaxSteps, MaxCFG: g.MaxCFG, MaxBatch: g.MaxBatch,
+		MaxPromptChars: g.MaxPromptChars, MaxNegativeChars: g.MaxNegativeChars, MaxUpscalePixels: h.cfg.Upscale.MaxOutputPixels,
+		Model:              g.Model,
+		ResultsToTemp:      h.cfg.ComfyUI.Results == config.ResultsTemp,
+		CancelOnDisconnect: h.cfg.Jobs.OnDisconnect == config.OnDisconnectCancel,
+		InsecureTransport:  h.client.Insecure(),
+		OutputDir:          h.cfg.Output.Dir,
+		Figures: map[string]int64{
+			"memory_bytes": debug.SetMemoryLimit(-1), "image_bytes": l.ImageBytes, "request_bytes": l.RequestBytes,
+			"job_pixels": l.JobPixels, "work_units": l.WorkUnits, "graph_nodes": int64(l.GraphNodes),
+			"jobs_per_principal": int64(l.JobsPerPrincipal), "jobs_in_flight": int64(l.JobsInFlight),
+			"job_timeout_seconds": int64(h.cfg.Jobs.Timeout / time.Second),
+		},
+	}
+}
+
+// pictureLinks makes URLs of signed links.
+type pictureLinks struct {
+	links *images.Links
+	store *images.Store
+	url   func(token string) string
+}
+
+func (l pictureLinks) Picture(owner, id string) (url string, lasts time.Duration) {
+	token, expires := l.links.Sign(owner, id)
+	return l.url(token), time.Until(expires)
+}
+
+// Open returns the picture that a link names, for the HTTP face.
+func (l pictureLinks) Open(token string) (io.ReadSeekCloser, images.Image, error) {
+	owner, id, err := l.links.Check(token)
+	if err != nil {
+		return nil, images.Image{}, err
+	}
+	return l.store.Open(owner, id)
+}
