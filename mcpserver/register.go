@@ -59,7 +59,7 @@ func (s *Server) callTool(ctx context.Context, t *tool, r mcp.CallToolRequest) *
 	res, err := s.pass(ctx, c)
 	p.close() // the last step leaves before the answer (MCP-14)
 	if err != nil {
-		return s.failed(c, err)
+		return s.signed(ctx, s.failed(c, err))
 	}
 	return s.result(ctx, c, res)
 }
@@ -136,7 +136,15 @@ func (s *Server) result(ctx context.Context, c *call, res tools.Result) *mcp.Cal
 	if c.tool.Output != nil || s.structured(ctx) {
 		out.StructuredContent = res.Structured
 	}
-	return out
+	return s.signed(ctx, out)
+}
+
+// signed names the server in a result of the newer revisions, in short: left to mcp-go, every result would carry the icon.
+func (s *Server) signed(ctx context.Context, r *mcp.CallToolResult) *mcp.CallToolResult {
+	if server.IsModernRequest(ctx) {
+		r.EnsureResultMeta().SetServerInfo(mcp.Implementation{Name: s.cfg.Name, Version: s.cfg.Version})
+	}
+	return r
 }
 
 // structured tells whether tools without an output schema send structured content to this client.

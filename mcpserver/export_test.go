@@ -1,0 +1,90 @@
+package mcpserver
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/comfygate/comfygate/tools"
+)
+
+// StageNames are the pipeline's stages in their order.
+func (s *Server) StageNames() []string {
+	var names []string
+	for _, st := range s.pipeline.stages() {
+		names = append(names, st.name)
+	}
+	return names
+}
+
+// SetNewID replaces what names calls.
+func (s *Server) SetNewID(f func() string) { s.pipeline.newID = f }
+
+// CallInOrder sends a call through the stages that order lists by their numbers.
+func (s *Server) CallInOrder(ctx context.Context, order []int, t tools.Tool, raw string, arrived time.Time) (tools.Result, error) {
+	bound, err := newTool(t)
+	if err != nil {
+		return tools.Result{}, err
+	}
+	all := s.pipeline.stages()
+	var stages []stage
+	for _, i := range order {
+		stages = append(stages, all[i])
+	}
+	return chain(s.pipeline.run, stages...)(ctx, &call{tool: bound, raw: json.RawMessage(raw), arrived: arrived, transport: "stdio"})
+}
+
+// Clean and Foreign are the sanitisers.
+func Clean(text string, limit int) string   { return clean(text, limit) }
+func Foreign(text string, limit int) string { return foreign(text, limit) }
+
+// ExplainTo is explain.
+func ExplainTo(err error, upstream string) *tools.Fault { return explain(err, upstream) }
+
+// ReadEnvelope reports what was read, or the refusal's code.
+func ReadEnvelope(b []byte) (id, method, version, tool string, code int) {
+	e, fault := readEnvelope(b)
+	if fault != nil {
+		return string(fault.id), "", "", "", fault.code
+	}
+	return string(e.id), e.method, e.version, e.tool, 0
+}
+
+// CheckArguments is what the decode stage does before the tool's own Decode.
+func CheckArguments(t tools.Tool, raw string) (string, error) {
+	bound, err := newTool(t)
+	if err != nil {
+		return "", err
+	}
+	_, clean, err := bound.check(json.RawMessage(raw))
+	return string(clean), err
+}
+
+// Open counts the sessions and streams that are open.
+func (s *Server) Open() (sessions, streams, conns, running int) {
+	s.sessions.mu.Lock()
+	sessions, streams = len(s.sessions.open), s.sessions.flowing
+	s.sessions.mu.Unlock()
+	s.conns.mu.Lock()
+	conns = len(s.conns.open)
+	s.conns.mu.Unlock()
+	s.running.mu.Lock()
+	running = len(s.running.calls)
+	s.running.mu.Unlock()
+	return sessions, streams, conns, running
+}
+
+// Schema compiles a tool's schema.
+func Schema(t tools.Tool) error {
+	_, err := compile(t.Schema)
+	return err
+}
+
+// Rows are what the error table is made of.
+func Rows() []string {
+	var from []string
+	for _, r := range table() {
+		from = append(from, r.from)
+	}
+	return from
+}
