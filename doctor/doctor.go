@@ -27,6 +27,7 @@ type Server interface {
 	Probe(ctx context.Context) (comfy.ServerInfo, error)
 	ObjectInfo(ctx context.Context) (*comfy.ObjectInfo, error)
 	Models(ctx context.Context, folder string) ([]comfy.ModelFile, error)
+	Metadata(ctx context.Context, folder, name string) (map[string]string, error)
 }
 
 // A Catalog knows the model families. [workflow.Catalog] is one.
@@ -39,11 +40,8 @@ type ModelRule interface {
 	AllowModel(kind policy.Kind, name string) bool
 }
 
-// A Start is what a server tells of how it was started.
-type Start struct {
-	Flags   []string // names of the command line's flags, such as --listen, without values, which can be paths
-	Manager bool     // ComfyUI-Manager answers: it installs code
-}
+// A Start is what a server tells of how it was started; its flags come without values, which can be paths.
+type Start = comfy.Started
 
 // A Machine is the computer that comfygate runs on. Every nil field means the real one.
 type Machine struct {

@@ -69,6 +69,14 @@ func (s *server) Models(_ context.Context, folder string) ([]comfy.ModelFile, er
 	return files, s.filesErr
 }
 
+// Metadata knows the checkpoint a.safetensors and no other file.
+func (*server) Metadata(_ context.Context, folder, name string) (map[string]string, error) {
+	if folder == "checkpoints" && name == "a.safetensors" {
+		return map[string]string{"modelspec.architecture": "a"}, nil
+	}
+	return nil, comfy.ErrNotFound
+}
+
 // catalog knows the families it is told, and remembers what it was asked about.
 type catalog struct {
 	families []workflow.FamilyState
@@ -222,6 +230,9 @@ All is well.
 	if len(inv.Files[policy.Checkpoint]) != 1 || inv.Info == nil || !slices.Equal(inv.Samplers, []string{"euler"}) || !slices.Equal(inv.Schedulers, []string{"simple"}) {
 		t.Errorf("the catalog was asked about %v", inv)
 	}
+	if inv.Metadata("checkpoints", "a.safetensors")["modelspec.architecture"] != "a" || len(inv.Metadata("loras", "x")) > 0 {
+		t.Error("the catalog cannot ask for metadata")
+	}
 	if entries, err := os.ReadDir(filepath.Dir(in.Config.Storage.Dir)); err != nil || len(entries) > 0 {
 		t.Errorf("something was left behind: %v, %v", entries, err)
 	}
@@ -274,6 +285,9 @@ func TestDisk(t *testing.T) {
 			key := filepath.Join(in.Config.Storage.Dir, "audit.key")
 			return errors.Join(os.Mkdir(in.Config.Storage.Dir, 0o700), os.WriteFile(key, nil, 0o600), os.Chmod(key, 0o644))
 		}, "storage_modes", doctor.Fail, []string{"audit.key", "chmod -R go-rwx"}},
+		{"SC-33 a link inside opens nothing", true, func(in *doctor.Input) error {
+			return errors.Join(os.Mkdir(in.Config.Storage.Dir, 0o700), os.Symlink(target, filepath.Join(in.Config.Storage.Dir, "link")))
+		}, "storage_folder", doctor.OK, nil},
 		{"pictures off", false, func(in *doctor.Input) error { in.Config.Output.Dir = ""; return nil }, "output_folder", doctor.Info, []string{"COMFYGATE_OUTPUT__DIR"}},
 		{"pictures through a link", true, func(in *doctor.Input) error { return os.Symlink(target, in.Config.Output.Dir) }, "output_folder", doctor.OK, nil},
 		{"pictures at a file", false, func(in *doctor.Input) error { return os.WriteFile(in.Config.Output.Dir, nil, 0o600) }, "output_folder", doctor.Fail, []string{"COMFYGATE_OUTPUT__DIR"}},
@@ -291,7 +305,11 @@ func TestDisk(t *testing.T) {
 			if err := tc.spoil(&in); err != nil {
 				t.Fatal(err)
 			}
-			expect(t, run(t, in), tc.id, tc.sev, tc.parts...)
+			r := run(t, in)
+			expect(t, r, tc.id, tc.sev, tc.parts...)
+			if tc.id != "storage_modes" && has(r, "storage_modes") {
+				t.Errorf("%v", find(t, r, "storage_modes"))
+			}
 		})
 	}
 	t.Run("the real disk", func(t *testing.T) {

@@ -41,6 +41,13 @@ func (v *visit) models(ctx context.Context, info *comfy.ObjectInfo) {
 // inventory is what the server has and the policy lets through, and the names of what it does not.
 func (v *visit) inventory(ctx context.Context, info *comfy.ObjectInfo) (inv workflow.Inventory, denied []string, err error) {
 	inv = workflow.Inventory{Files: map[policy.Kind][]comfy.ModelFile{}, Info: info}
+	inv.Metadata = func(folder, name string) map[string]string {
+		meta, err := v.Server.Metadata(ctx, folder, name)
+		if err != nil {
+			return nil // most files have none, and the name tells as well
+		}
+		return meta
+	}
 	for _, kind := range kinds {
 		files, err := v.Server.Models(ctx, string(kind))
 		if err != nil {

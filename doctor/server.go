@@ -215,7 +215,7 @@ func short(names []string) string {
 	return strings.Join(names[:most], ", ") + fmt.Sprintf(" and %d more", len(names)-most)
 }
 
-// started looks at the flags of ComfyUI's command line (IMG-08). The command line itself is never printed: it holds paths.
+// started looks at the flags of ComfyUI's command line (IMG-08). Values of flags are not known here: they can be paths.
 func (v *visit) started(ctx context.Context, info *comfy.ObjectInfo) {
 	if v.Started == nil || v.embedded() || v.Server.Cloud() {
 		return
