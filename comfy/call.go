@@ -161,21 +161,48 @@ func (c *Client) readJSON(resp *http.Response, v any) error {
 	return decode(data, v)
 }
 
-// readBounded reads all of r, at most limit bytes; hint is the length, if known.
+// readBounded reads all of r, at most limit bytes; hint is the length, if known. It reads into pieces that are joined only at the
+// end, so that an answer that never ends costs no more than the limit.
 func readBounded(r io.Reader, hint, limit int64) ([]byte, error) {
+	const least, most = 32 << 10, 1 << 20
 	if hint > limit {
 		return nil, &TooLargeError{What: "comfyui's answer", Limit: limit}
 	}
-	var b bytes.Buffer
-	b.Grow(int(max(hint, 0)) + bytes.MinRead) // ReadFrom wants room to see the end
-	n, err := b.ReadFrom(io.LimitReader(r, limit+1))
-	switch {
-	case err != nil:
-		return nil, err
-	case n > limit:
-		return nil, &TooLargeError{What: "comfyui's answer", Limit: limit}
+	r = io.LimitReader(r, limit+1)
+	var pieces [][]byte
+	size, room := int64(0), int64(least)
+	if hint >= 0 {
+		room = hint + 1 // one more to see the end
 	}
-	return b.Bytes(), nil
+	for {
+		piece := make([]byte, room)
+		n, err := fill(r, piece)
+		size += int64(n)
+		pieces = append(pieces, piece[:n])
+		switch {
+		case size > limit:
+			return nil, &TooLargeError{What: "comfyui's answer", Limit: limit}
+		case errors.Is(err, io.EOF):
+			if len(pieces) == 1 {
+				return pieces[0], nil
+			}
+			return bytes.Join(pieces, nil), nil
+		case err != nil:
+			return nil, err
+		}
+		room = min(max(2*room, least), most)
+	}
+}
+
+// fill reads until p is full or r ends, and unlike io.ReadFull keeps the end of an answer, io.EOF, apart from its being cut, which
+// is io.ErrUnexpectedEOF.
+func fill(r io.Reader, p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		var got int
+		got, err = r.Read(p[n:])
+		n += got
+	}
+	return n, err
 }
 
 // getJSON reads a route once.

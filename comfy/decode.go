@@ -48,15 +48,13 @@ func scan(data []byte) (deepest int, bare bool) {
 
 // stringEnd returns where the string that begins at i ends.
 func stringEnd(data []byte, i int) int {
-	for i++; i < len(data); {
-		n := bytes.IndexAny(data[i:], `"\`)
-		switch {
-		case n < 0:
-			return len(data)
-		case data[i+n] == '"':
-			return i + n
+	for i++; i < len(data); i++ {
+		switch data[i] {
+		case '"':
+			return i
+		case '\\':
+			i++
 		}
-		i += n + 2
 	}
 	return len(data)
 }

@@ -109,6 +109,9 @@ func (f *follower) judge(s sight, err error) (time.Duration, *Result) {
 	case Pending, Running:
 		f.unknown = time.Time{}
 		f.still(s)
+		if f.ending() {
+			return f.soon(), nil
+		}
 		return f.gap(lookHeard), nil
 	case Lost:
 		return f.missing()
@@ -140,9 +143,7 @@ func (f *follower) still(s sight) {
 func (f *follower) missing() (time.Duration, *Result) {
 	f.r.update(func(p *Progress) { p.Unreachable = false })
 	if f.ending() {
-		gap := f.endGap
-		f.endGap = min(2*gap, lookGap)
-		return gap, nil
+		return f.soon(), nil
 	}
 	if f.r.cancelAsked() {
 		return 0, &Result{State: Cancelled} // one that was waiting leaves no trace
@@ -155,6 +156,13 @@ func (f *follower) missing() (time.Duration, *Result) {
 		return 0, &Result{State: Lost}
 	}
 	return lostAfter - now.Sub(f.unknown), nil
+}
+
+// soon is the gap between looks for an end that is known to be there.
+func (f *follower) soon() time.Duration {
+	gap := f.endGap
+	f.endGap = min(2*gap, lookGap)
+	return gap
 }
 
 func (r *Run) cancelAsked() bool {

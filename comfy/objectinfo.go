@@ -53,7 +53,7 @@ func (c *Client) ObjectInfo(ctx context.Context) (*ObjectInfo, error) {
 		if err != nil {
 			return nil, err
 		}
-		return raw.read(), nil
+		return readClasses(raw), nil
 	})
 }
 
@@ -68,6 +68,6 @@ func (c *Client) Class(ctx context.Context, name string) (*Class, error) {
 		if err != nil {
 			return nil, err
 		}
-		return raw.read().Classes[name], nil
+		return readClasses(raw).Classes[name], nil
 	})
 }

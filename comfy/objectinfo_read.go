@@ -2,175 +2,206 @@ package comfy
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
-	"maps"
 	"slices"
 )
 
 // maxOptions bounds the options of one combo; a folder of models may have thousands.
 const maxOptions = 50_000
 
-// rawInfo is /object_info as sent. Classes are read one by one, because what a custom node says of itself may be anything.
-type rawInfo map[string]json.RawMessage
-
-type rawClass struct {
-	Input map[string]map[string]json.RawMessage `json:"input"`
-	Order map[string][]string                   `json:"input_order"`
-
-	Output     []json.RawMessage `json:"output"`
-	OutputList []bool            `json:"output_is_list"`
-	OutputName json.RawMessage   `json:"output_name"`
-
-	DisplayName  string `json:"display_name"`
-	Description  string `json:"description"`
-	Category     string `json:"category"`
-	Module       string `json:"python_module"`
-	OutputNode   bool   `json:"output_node"`
-	API          bool   `json:"api_node"`
-	Deprecated   bool   `json:"deprecated"`
-	Experimental bool   `json:"experimental"`
-}
-
-type rawOptions struct {
-	Default json.RawMessage `json:"default"`
-	Min     *float64        `json:"min"`
-	Max     *float64        `json:"max"`
-	Step    float64         `json:"step"`
-	Options json.RawMessage `json:"options"`
-	Upload  bool            `json:"image_upload"`
-	Remote  json.RawMessage `json:"remote"`
-}
+// rawInfo is /object_info as sent: valid JSON. What a custom node says of itself in it may be anything.
+type rawInfo = json.RawMessage
 
 // A reading reads classes. Hundreds of inputs share a few lists of samplers and models, so each list is read and kept once.
 type reading struct{ lists map[string][]string }
 
-func (r rawInfo) read() *ObjectInfo {
-	info := &ObjectInfo{Classes: make(map[string]*Class, min(len(r), maxList))}
+func readClasses(data rawInfo) *ObjectInfo {
+	info := &ObjectInfo{Classes: make(map[string]*Class)}
 	work := reading{make(map[string][]string)}
-	for name, data := range r {
+	for name, raw := range members(data) {
 		if len(info.Classes) == maxList {
 			break
 		}
-		var raw rawClass
-		if json.Unmarshal(data, &raw) == nil {
-			info.Classes[name] = work.class(name, &raw)
+		if len(raw) > 0 && raw[0] == '{' {
+			info.Classes[name] = work.class(name, raw)
 		}
 	}
 	return info
 }
 
-func (w reading) class(name string, raw *rawClass) *Class {
-	c := &Class{
-		Name: name, DisplayName: raw.DisplayName, Description: raw.Description, Category: raw.Category, Module: raw.Module,
-		OutputNode: raw.OutputNode, API: raw.API, Deprecated: raw.Deprecated, Experimental: raw.Experimental,
-		Inputs: make([]Input, 0, len(raw.Input["required"])+len(raw.Input["optional"])), Outputs: make([]Port, len(raw.Output)),
-	}
-	for _, section := range []string{"required", "optional"} {
-		inputs := raw.Input[section]
-		for _, key := range ordered(inputs, raw.Order[section]) {
-			if in, ok := w.input(inputs[key]); ok {
-				in.Name, in.Required = key, section == "required"
-				c.Inputs = append(c.Inputs, in)
-			}
+func (w reading) class(name string, raw []byte) *Class {
+	c := &Class{Name: name}
+	var input, order, outputs, lists, names []byte
+	for field, value := range members(raw) {
+		switch field {
+		case "input":
+			input = value
+		case "input_order":
+			order = value
+		case "output":
+			outputs = value
+		case "output_is_list":
+			lists = value
+		case "output_name":
+			names = value
+		case "display_name":
+			c.DisplayName, _ = text(value)
+		case "description":
+			c.Description, _ = text(value)
+		case "category":
+			c.Category, _ = text(value)
+		case "python_module":
+			c.Module, _ = text(value)
+		case "output_node":
+			c.OutputNode = yes(value)
+		case "api_node":
+			c.API = yes(value)
+		case "deprecated":
+			c.Deprecated = yes(value)
+		case "experimental":
+			c.Experimental = yes(value)
 		}
 	}
-	var names []string
-	if json.Unmarshal(raw.OutputName, &names) != nil {
-		names = nil // some nodes give one name in place of a list
+	sections := map[string][]byte{}
+	for section, value := range members(input) {
+		sections[section] = value
 	}
-	for i, kind := range raw.Output {
-		p := &c.Outputs[i]
-		if json.Unmarshal(kind, &p.Type) != nil {
-			p.Type = "COMBO" // a list of options
-		}
-		p.Name = p.Type
-		if i < len(names) {
-			p.Name = names[i]
-		}
-		p.List = i < len(raw.OutputList) && raw.OutputList[i]
+	orders := map[string][]byte{}
+	for section, value := range members(order) {
+		orders[section] = value
 	}
+	c.Inputs = append(w.inputs(sections["required"], orders["required"], true), w.inputs(sections["optional"], orders["optional"], false)...)
+	c.Outputs = ports(outputs, lists, names)
 	return c
 }
 
-// ordered returns the inputs' names as input_order has them; what that leaves out follows by name.
-func ordered(inputs map[string]json.RawMessage, order []string) []string {
-	keys := make([]string, 0, len(inputs))
-	for _, k := range order {
-		if _, ok := inputs[k]; ok && !slices.Contains(keys, k) {
-			keys = append(keys, k)
+// inputs reads one section, in the order that the server tells; without one, in the order it has.
+func (w reading) inputs(section, order []byte, required bool) []Input {
+	var list []Input
+	for name, raw := range members(section) {
+		if in, ok := w.input(raw); ok {
+			in.Name, in.Required = name, required
+			list = append(list, in)
 		}
 	}
-	if len(keys) == len(inputs) {
-		return keys
+	place := map[string]int{}
+	for raw := range elements(order) {
+		if name, ok := text(raw); ok {
+			place[name] = len(place) - 1<<20 // before all that are not named
+		}
 	}
-	rest := slices.DeleteFunc(slices.Sorted(maps.Keys(inputs)), func(k string) bool { return slices.Contains(keys, k) })
-	return append(keys, rest...)
+	slices.SortStableFunc(list, func(a, b Input) int { return place[a.Name] - place[b.Name] })
+	return list
 }
 
 // input reads [TYPE, {…}], [[options], {…}] or ["COMBO", {"options": …}]. An input with options that are not understood is still
 // an input of its type.
-func (w reading) input(data json.RawMessage) (Input, bool) {
-	var pair []json.RawMessage
-	if json.Unmarshal(data, &pair) != nil || len(pair) == 0 {
-		return Input{}, false
+func (w reading) input(raw []byte) (in Input, ok bool) {
+	i := 0
+	for part := range elements(raw) {
+		switch i++; {
+		case i == 2:
+			w.options(&in, part)
+		case i > 2:
+		case part[0] == '[':
+			in.Type, in.Options = "COMBO", w.list(part)
+		default:
+			in.Type, ok = text(part)
+			if !ok {
+				return Input{}, false
+			}
+		}
 	}
-	var in Input
-	var opts rawOptions
-	if len(pair) > 1 && json.Unmarshal(pair[1], &opts) == nil {
-		in.Default, in.Min, in.Max, in.Step = scalar(opts.Default), opts.Min, opts.Max, opts.Step
-		in.Upload, in.Dynamic = opts.Upload, given(opts.Remote)
-	}
-	if json.Unmarshal(pair[0], &in.Type) == nil {
-		in.Options = w.list(opts.Options)
-		return in, true
-	}
-	in.Type, in.Options = "COMBO", w.list(pair[0])
-	return in, true
+	return in, i > 0
 }
 
-// given reports whether a field was sent and is neither null nor false.
-func given(data json.RawMessage) bool {
-	return len(data) > 0 && !bytes.Equal(data, []byte("null")) && !bytes.Equal(data, []byte("false"))
+func (w reading) options(in *Input, raw []byte) {
+	for key, value := range members(raw) {
+		switch key {
+		case "default":
+			in.Default = jsonValue(value)
+		case "min":
+			if n, ok := number(value); ok {
+				in.Min = &n
+			}
+		case "max":
+			if n, ok := number(value); ok {
+				in.Max = &n
+			}
+		case "step":
+			in.Step, _ = number(value)
+		case "options":
+			if in.Options == nil {
+				in.Options = w.list(value)
+			}
+		case "image_upload":
+			in.Upload = yes(value)
+		case "remote":
+			in.Dynamic = !bytes.Equal(value, []byte("null")) && !bytes.Equal(value, []byte("false"))
+		}
+	}
 }
 
-func (w reading) list(data json.RawMessage) []string {
-	if len(data) == 0 || data[0] != '[' {
-		return nil
-	}
-	if known, ok := w.lists[string(data)]; ok {
+// list reads the strings of a list, and the keys of the objects in it.
+func (w reading) list(raw []byte) []string {
+	if known, ok := w.lists[string(raw)]; ok {
 		return known
 	}
-	var items []json.RawMessage
-	if json.Unmarshal(data, &items) != nil {
-		return nil
-	}
-	list := make([]string, 0, min(len(items), maxOptions))
-	for _, item := range items[:cap(list)] {
-		var s string
-		var keyed struct {
-			Key string `json:"key"`
+	var list []string
+	for item := range elements(raw) {
+		if len(list) == maxOptions {
+			break
 		}
-		if json.Unmarshal(item, &s) == nil {
+		if s, ok := text(item); ok {
 			list = append(list, s)
-		} else if json.Unmarshal(item, &keyed) == nil && keyed.Key != "" {
-			list = append(list, keyed.Key)
+			continue
+		}
+		for key, value := range members(item) {
+			if s, ok := text(value); ok && key == "key" {
+				list = append(list, s)
+			}
 		}
 	}
-	w.lists[string(data)] = list
+	w.lists[string(raw)] = list
 	return list
 }
 
-// scalar reads a default; the usual ones without a decoder.
-func scalar(data json.RawMessage) any {
-	var v any
-	switch first := cmp.Or(string(data[:min(len(data), 1)]), "n"); {
-	case first == "n":
-		return nil
-	case first >= "0" && first <= "9" || first == "-":
-		return json.Number(data)
+func ports(outputs, lists, names []byte) []Port {
+	var ports []Port
+	for raw := range elements(outputs) {
+		kind, ok := text(raw)
+		if !ok {
+			kind = "COMBO" // a list of options
+		}
+		ports = append(ports, Port{Name: kind, Type: kind})
 	}
-	d := json.NewDecoder(bytes.NewReader(data))
+	i := 0
+	for raw := range elements(names) {
+		if name, ok := text(raw); ok && i < len(ports) {
+			ports[i].Name = name
+		}
+		i++
+	}
+	i = 0
+	for raw := range elements(lists) {
+		if i < len(ports) {
+			ports[i].List = yes(raw)
+		}
+		i++
+	}
+	return ports
+}
+
+// jsonValue reads a value, numbers as json.Number.
+func jsonValue(raw []byte) any {
+	if s, ok := text(raw); ok {
+		return s
+	}
+	if _, ok := number(raw); ok {
+		return json.Number(raw)
+	}
+	var v any
+	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()
 	if d.Decode(&v) != nil {
 		return nil

@@ -89,13 +89,11 @@ func (s Submission) body(client string) ([]byte, error) {
 	if s.Extra != nil {
 		p.Extra = &extraData{s.Extra}
 	}
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false) // a prompt arrives as it was written
-	if err := e.Encode(p); err != nil {
+	body, err := json.Marshal(p)
+	if err != nil {
 		return nil, fmt.Errorf("comfyui: the graph is no JSON: %w", err)
 	}
-	return b.Bytes(), nil
+	return body, nil
 }
 
 // register makes the run known to the socket's reader, before the POST: a cached job ends before its answer comes (CLIENT-WS-8,
