@@ -5,8 +5,11 @@ package doctor
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/comfygate/comfygate/auth"
@@ -132,6 +135,10 @@ func (v *visit) audit(ctx context.Context) {
 		return
 	}
 	text, err := v.Audit(ctx)
+	if _, gone := os.Stat(filepath.Join(v.Config.Storage.Dir, "audit")); errors.Is(err, fs.ErrNotExist) && errors.Is(gone, fs.ErrNotExist) {
+		v.add(Finding{ID: "audit_log", Severity: Info, Text: "there is no audit log yet: nothing was called"})
+		return
+	}
 	if err != nil {
 		v.add(Finding{
 			ID: "audit_log", Severity: Fail, Text: "the audit log does not verify: " + err.Error(),

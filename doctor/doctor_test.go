@@ -329,6 +329,12 @@ func TestAuditAndSettings(t *testing.T) {
 	r := run(t, in)
 	expect(t, r, "audit_log", doctor.Fail, "line 7", "comfygate audit verify")
 	expect(t, r, "setting", doctor.Warn, "AUDIT__LOG_PROMPTS")
+	in.Audit = func(context.Context) (string, error) { return "", fmt.Errorf("listing: %w", fs.ErrNotExist) }
+	expect(t, run(t, in), "audit_log", doctor.Info, "no audit log yet")
+	if err := os.MkdirAll(filepath.Join(in.Config.Storage.Dir, "audit"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, run(t, in), "audit_log", doctor.Fail, "listing")
 	in.Audit = nil
 	if has(run(t, in), "audit_log") {
 		t.Error("nobody looked at the audit log")

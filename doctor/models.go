@@ -145,7 +145,7 @@ func places(files []workflow.MissingFile) []string {
 func (v *visit) absent(families []workflow.FamilyState) {
 	var names []string
 	for _, f := range families {
-		if !f.Installed && f.Model == "" {
+		if !f.Installed && f.Model == "" && len(f.Missing) > 0 { // the recipe for any checkpoint misses no file by name
 			names = append(names, f.Title)
 		}
 	}

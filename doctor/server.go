@@ -39,7 +39,7 @@ func (v *visit) server(ctx context.Context) {
 func (v *visit) answers(info comfy.ServerInfo) {
 	if v.embedded() {
 		v.add(Finding{
-			ID: "comfyui_reachable", Severity: OK, Text: "the embedded ComfyUI is used: it draws placeholder pictures, for trying out",
+			ID: "comfyui_reachable", Severity: Info, Text: "the embedded ComfyUI is used: it draws placeholder pictures, for trying out",
 			Fix: "for real pictures start ComfyUI and take COMFYGATE_COMFYUI__BACKEND away",
 		})
 		return
@@ -113,14 +113,21 @@ func causes() []cause {
 
 // silent tells what was tried and why it failed.
 func (v *visit) silent(ctx context.Context, err error) {
-	c := cause{err, "comfyui_unreachable", "gives an answer that is of no use", "look into ComfyUI's own log"}
+	c := cause{nil, "comfyui_unreachable", "gives an answer that is of no use", "look into ComfyUI's own log"}
 	for _, known := range causes() {
 		if errors.Is(err, known.err) {
 			c = known
 			break
 		}
 	}
-	f := Finding{ID: c.id, Severity: Fail, Text: fmt.Sprintf("ComfyUI at %s %s: %v", v.Server.Redacted(), c.text, err), Fix: c.fix}
+	f := Finding{ID: c.id, Severity: Fail, Text: fmt.Sprintf("ComfyUI at %s %s", v.Server.Redacted(), c.text), Fix: c.fix}
+	why := err.Error()
+	if c.err != nil { // the kind is told in our own words
+		why = strings.TrimPrefix(strings.TrimPrefix(why, c.err.Error()), ": ")
+	}
+	if why != "" {
+		f.Text += ": " + why
+	}
 	if c.id == "comfyui_unreachable" {
 		f.Details = v.elsewhere(ctx)
 	}

@@ -34,6 +34,9 @@ func TestRun_unreachable(t *testing.T) {
 			in.Server = &server{err: tc.err}
 			r := run(t, in)
 			expect(t, r, tc.id, doctor.Fail, tc.parts...)
+			if f := find(t, r, tc.id); strings.Contains(f.Text, "comfyui does not answer") {
+				t.Errorf("it is said twice: %s", f.Text)
+			}
 			if r.ExitCode() != 1 || r.Count(doctor.Fail) != 1 {
 				t.Errorf("exit code %d, %v", r.ExitCode(), r.Findings)
 			}
@@ -137,7 +140,7 @@ func TestModels(t *testing.T) {
 		{"unknown checkpoint", []workflow.FamilyState{{Title: "Turbo", Missing: missing}}, map[string][]string{"checkpoints": {"denied.ckpt", "mine.safetensors"}}, nil, "model_families", doctor.Info, []string{"mine.safetensors"}},
 		{"incomplete", []workflow.FamilyState{turbo, {Title: "Qwen", Model: "q.safetensors", Missing: missing}}, nil, nil, "model_family_incomplete", doctor.Warn, []string{"Qwen (q.safetensors)", "qwen.safetensors into models/text_encoders, from Comfy-Org/x"}},
 		{"too new", []workflow.FamilyState{turbo, {Title: "Krea", Model: "k.safetensors", Lacks: []string{"class Flux2Scheduler"}}}, nil, nil, "model_family_too_new", doctor.Warn, []string{"Krea (k.safetensors)", "class Flux2Scheduler", "update ComfyUI"}},
-		{"absent", []workflow.FamilyState{turbo, {Title: "Krea"}, {Title: "Anima"}}, nil, nil, "model_families_absent", doctor.Info, []string{"Krea, Anima"}},
+		{"absent", []workflow.FamilyState{turbo, {Title: "Krea", Missing: missing}, {Title: "Any checkpoint"}, {Title: "Anima", Missing: missing}}, nil, nil, "model_families_absent", doctor.Info, []string{"Krea, Anima"}},
 		{"no upscaler", []workflow.FamilyState{turbo}, nil, nil, "upscale_models", doctor.Info, []string{"models/upscale_models"}},
 		{"SC-52 denied", []workflow.FamilyState{turbo}, map[string][]string{"loras": {"denied.pt"}}, nil, "models_denied", doctor.Info, []string{"1 file ", "loras/denied.pt"}},
 		{"default there", []workflow.FamilyState{turbo}, map[string][]string{"diffusion_models": {"d.safetensors"}}, []string{"COMFYGATE_GENERATION__MODEL=d.safetensors"}, "default_model", doctor.OK, []string{"d.safetensors"}},
@@ -194,7 +197,7 @@ func TestEmbedded(t *testing.T) {
 	t.Parallel()
 	in := healthy(t, "COMFYGATE_COMFYUI__BACKEND=embedded")
 	r := run(t, in)
-	expect(t, r, "comfyui_reachable", doctor.OK, "embedded", "placeholder")
+	expect(t, r, "comfyui_reachable", doctor.Info, "embedded", "placeholder")
 	if r.ComfyUI != "" || r.Backend != "embedded" || has(r, "comfyui_flags") || has(r, "comfyui_credentials") || has(r, "comfyui_devices") {
 		t.Errorf("%v", r)
 	}
