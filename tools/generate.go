@@ -169,6 +169,14 @@ func (a generateArgs) Resolve(ctx context.Context, _ Caller) (Plan, error) {
 
 // check finds what the schema cannot say.
 func (a generateArgs) check() error {
+	if strays(a.in.Model) {
+		return straying("model")
+	}
+	for i, l := range a.in.LoRAs {
+		if strays(l.Name) {
+			return straying(fmt.Sprintf("loras.%d.name", i))
+		}
+	}
 	var faults workflow.FieldErrors
 	for _, text := range []struct{ field, value string }{{"prompt", a.in.Prompt}, {"negative_prompt", a.in.Negative}} {
 		if strings.ContainsFunc(text.value, control) {

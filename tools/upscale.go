@@ -102,6 +102,9 @@ func (a upscaleArgs) Resolve(ctx context.Context, c Caller) (Plan, error) {
 
 // check finds what the schema cannot say.
 func (a upscaleArgs) check(im images.Image) error {
+	if strays(a.in.Model) {
+		return straying("model")
+	}
 	var faults workflow.FieldErrors
 	if im.Width > maxSide || im.Height > maxSide { // SC-27, decision D4
 		faults = append(faults, &workflow.FieldError{
