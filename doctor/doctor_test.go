@@ -370,6 +370,11 @@ func TestReport(t *testing.T) {
 		}
 	}
 	var b strings.Builder
+	long := doctor.Finding{ID: "x", Severity: doctor.Info, Details: strings.Split("1 2 3 4 5 6 7 8", " ")}
+	if err := (doctor.Report{Findings: []doctor.Finding{long}}).WriteText(&b); err != nil || !strings.Contains(b.String(), "- 6\n      - and 2 more, which --json lists\n") {
+		t.Errorf("%v, %s", err, b.String())
+	}
+	b.Reset()
 	if err := run(t, healthy(t)).WriteJSON(&b); err != nil {
 		t.Fatal(err)
 	}

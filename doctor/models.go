@@ -141,16 +141,17 @@ func places(files []workflow.MissingFile) []string {
 	return lines
 }
 
-// absent names the families of which nothing is there.
+// absent names the families of which nothing is there, and what they would need.
 func (v *visit) absent(families []workflow.FamilyState) {
-	var names []string
-	for _, f := range families {
-		if !f.Installed && f.Model == "" && len(f.Missing) > 0 { // the recipe for any checkpoint misses no file by name
-			names = append(names, f.Title)
+	f := Finding{ID: "model_families_absent", Severity: Info, Fix: "put the files of one that you want below ComfyUI's models folder"}
+	for _, fam := range families {
+		if !fam.Installed && fam.Model == "" && len(fam.Missing) > 0 { // the recipe for any checkpoint misses no file by name
+			f.Details = append(f.Details, fam.Title+": "+strings.Join(places(fam.Missing), "; "))
 		}
 	}
-	if len(names) > 0 {
-		v.add(Finding{ID: "model_families_absent", Severity: Info, Text: "model families that are not installed: " + strings.Join(names, ", ")})
+	if n := len(f.Details); n > 0 {
+		f.Text = fmt.Sprintf("further model families are known: %d", n)
+		v.add(f)
 	}
 }
 

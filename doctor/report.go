@@ -62,14 +62,20 @@ func (r Report) WriteJSON(w io.Writer) error {
 	return enc.Encode(r)
 }
 
+// maxShown bounds the details of one finding that people are shown.
+const maxShown = 6
+
 // WriteText prints the report for people.
 func (r Report) WriteText(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "comfygate %s looks at its set-up\n\n", r.Version)
 	for _, f := range r.Findings {
 		fmt.Fprintf(&b, "%-4s  %s\n", f.Severity, f.Text)
-		for _, d := range f.Details {
+		for _, d := range f.Details[:min(len(f.Details), maxShown)] {
 			fmt.Fprintf(&b, "      - %s\n", d)
+		}
+		if n := len(f.Details) - maxShown; n > 0 {
+			fmt.Fprintf(&b, "      - and %d more, which --json lists\n", n)
 		}
 		if f.Fix != "" {
 			fmt.Fprintf(&b, "      fix: %s\n", f.Fix)
