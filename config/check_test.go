@@ -7,8 +7,8 @@ import (
 	"github.com/comfygate/comfygate/config"
 )
 
-// TestSec_SC13_table is the table of SC-13: what each address gives by default and with the override.
-func TestSec_SC13_table(t *testing.T) {
+// TestSec_SC13_urlGate is the table of SC-13: what each address gives by default and with the override.
+func TestSec_SC13_urlGate(t *testing.T) {
 	t.Parallel()
 	const (
 		allowed = "allowed"
