@@ -30,10 +30,6 @@ func (s *Server) serveMCP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	version := r.Header.Get(mcp.HeaderProtocolVersion)
-	if version != "" && !mcp.IsValidProtocolVersion(version) { // T10
-		s.refuse(r.Context(), req, envelope{}, s.answer(w, unsupported(version)))
-		return
-	}
 	switch {
 	case r.Method == http.MethodPost:
 		s.post(w, r, req, who)
@@ -43,6 +39,8 @@ func (s *Server) serveMCP(w http.ResponseWriter, r *http.Request) {
 	case mcp.IsModernProtocol(version): // MCP-13, T11
 		w.Header().Set("Allow", "POST")
 		s.answer(w, &protocolError{code: mcp.INVALID_REQUEST, status: http.StatusMethodNotAllowed, text: "this revision has no sessions: use POST"})
+	case version != "" && !mcp.IsValidProtocolVersion(version):
+		s.refuse(r.Context(), req, envelope{}, s.answer(w, unsupported(version, nil)))
 	default:
 		s.inSession(w, r, req, who)
 	}
@@ -71,9 +69,10 @@ func (s *Server) answer(w http.ResponseWriter, e *protocolError) *protocolError 
 	return e
 }
 
-func unsupported(version string) *protocolError {
+// unsupported refuses a version that does not exist (T10).
+func unsupported(version string, id json.RawMessage) *protocolError {
 	return &protocolError{
-		code: mcp.UNSUPPORTED_PROTOCOL_VERSION, status: http.StatusBadRequest, text: "unsupported protocol version",
+		code: mcp.UNSUPPORTED_PROTOCOL_VERSION, status: http.StatusBadRequest, id: id, text: "unsupported protocol version",
 		data: map[string]any{"requested": clean(version, 40), "supported": server.FilterSupportedVersions(allVersions{})},
 	}
 }
@@ -118,7 +117,12 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request, req *request, who 
 		s.refuse(r.Context(), req, e, s.answer(w, fault))
 		return
 	}
-	modern := e.modern() || mcp.IsModernProtocol(r.Header.Get(mcp.HeaderProtocolVersion))
+	version := r.Header.Get(mcp.HeaderProtocolVersion)
+	if version != "" && !mcp.IsValidProtocolVersion(version) {
+		s.refuse(r.Context(), req, e, s.answer(w, unsupported(version, e.id)))
+		return
+	}
+	modern := e.modern() || mcp.IsModernProtocol(version)
 	initialize := !modern && e.method == string(mcp.MethodInitialize)
 	if !modern && !initialize {
 		leave, fault := s.enter(r, req, who)

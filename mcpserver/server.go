@@ -72,6 +72,7 @@ func New(cfg Config) (*Server, error) {
 	s.http = server.NewStreamableHTTPServer(s.mcp,
 		server.WithSessionIdManagerResolver(s.sessions),
 		server.WithStreamableHTTPLogger(sdkLogger(cfg.Log)))
+	s.extend()
 	return s, nil
 }
 
@@ -91,7 +92,7 @@ func (s *Server) options() []server.ServerOption {
 	if s.cfg.Images != nil {
 		opts = append(opts, server.WithResourceCapabilities(false, false)) // MCP-17: what is not delivered is not promised
 	}
-	return opts
+	return append(opts, extraOptions()...)
 }
 
 // cacheFor is how long a client may keep a list, in milliseconds.
