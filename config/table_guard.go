@@ -1,0 +1,136 @@
+package config
+
+// guardTable are the bounds: of jobs, rates, queues, policy, the record and failing connections.
+func guardTable(c *Config) []setting {
+	r, l, p := &c.RateLimit, &c.Limits, &c.Policy
+	return []setting{
+		{
+			name: "JOBS__TIMEOUT", value: seconds(&c.Jobs.Timeout, 1, 7*86400), def: "3600",
+			doc: "Time a job may take from the start of its execution.",
+		},
+		{
+			name: "JOBS__ON_DISCONNECT", value: word(&c.Jobs.OnDisconnect, OnDisconnectDetach, OnDisconnectCancel), def: OnDisconnectDetach,
+			doc: "What becomes of a job whose caller went away: it runs on, or is cancelled.",
+		},
+		{
+			name: "RATELIMIT__GENERATE_PER_MINUTE", value: rate(&r.GeneratePerMinute), def: "10",
+			doc: "Pictures of one principal.",
+		},
+		{
+			name: "RATELIMIT__BURST", value: whole(&r.Burst, 1, 10_000, "calls"), def: "10",
+			doc: "Calls of one principal that may come at once.",
+		},
+		{
+			name: "RATELIMIT__GLOBAL_PER_MINUTE", value: rate(&r.GlobalPerMinute), def: "30",
+			doc: "Pictures of all principals together.",
+		},
+		{
+			name: "RATELIMIT__STATUS_PER_MINUTE", value: rate(&r.StatusPerMinute), def: "120",
+			doc: "Calls of one principal that make nothing.",
+		},
+		{
+			name: "LIMITS__JOBS_PER_PRINCIPAL", value: whole(&l.JobsPerPrincipal, 1, 1000, "jobs"), def: "2",
+			doc: "Jobs of one principal that are at ComfyUI at one time; more wait.",
+		},
+		{
+			name: "LIMITS__JOBS_IN_FLIGHT", value: whole(&l.JobsInFlight, 1, 1000, "jobs"), def: "4",
+			doc: "Jobs of all principals that are at ComfyUI at one time; more wait.",
+		},
+		{
+			name: "LIMITS__PENDING", value: whole(&l.Pending, 1, 10_000, "jobs"), def: "16",
+			doc: "Jobs that may wait; more are refused.",
+		},
+		{
+			name: "LIMITS__PENDING_PER_PRINCIPAL", value: whole(&l.PendingPerPrincipal, 1, 10_000, "jobs"), def: "8",
+			doc: "Jobs of one principal that may wait.",
+		},
+		{
+			name: "LIMITS__JOB_PIXELS", value: whole(&l.JobPixels, 64*64, 1<<40, "pixels"), def: "16777216",
+			doc: "Pixels of one job, all its pictures together.",
+		},
+		{
+			name: "LIMITS__WORK_UNITS", value: whole(&l.WorkUnits, 64*64, 1<<50, "pixel steps"), def: "1677721600",
+			doc: "Steps times pixels times pictures of one job.",
+		},
+		{
+			name: "LIMITS__GRAPH_NODES", value: whole(&l.GraphNodes, 1, 10_000, "nodes"), def: "512",
+			doc: "Nodes of one graph.",
+		},
+		{
+			name: "LIMITS__IMAGE_BYTES", value: whole(&l.ImageBytes, 32*mib, tib, "bytes"), def: "268435456",
+			doc: "Memory for decoded pictures, all calls together; more wait.",
+		},
+		{
+			name: "LIMITS__MEMORY_BYTES", value: orUnset(whole(&l.MemoryBytes, 64*mib, tib, "bytes")), unset: "GOMEMLIMIT, or 1073741824",
+			doc: "Memory the process tries to stay below.",
+		},
+		{
+			name: "LIMITS__REQUEST_BYTES", value: whole(&l.RequestBytes, 64*kib, 64*mib, "bytes"), def: "6291456",
+			doc: "Largest MCP request.",
+		},
+		{
+			name: "POLICY__MODEL_EXTENSIONS", value: texts(&p.ModelExtensions, "file extensions that load without running code", extension(false)), def: ".safetensors,.sft,.gguf",
+			doc: "File types of models that may be used.",
+		},
+		{
+			name: "POLICY__UPSCALE_EXTENSIONS", value: texts(&p.UpscaleExtensions, "file extensions", extension(true)), def: ".safetensors,.sft,.pth",
+			doc: "File types of upscale models that may be used. ComfyUI reads only the weights of these.",
+		},
+		{
+			name: "POLICY__MODEL_ALLOW", value: texts(&p.ModelAllow, "patterns such as `sdxl/*`", glob), unset: "every model",
+			doc: "Models that may be used; with one pattern at least, all others may not.",
+		},
+		{
+			name: "POLICY__MODEL_DENY", value: texts(&p.ModelDeny, "patterns such as `*experimental*`", glob),
+			doc: "Models that may not be used, whatever else allows them.",
+		},
+		{
+			name: "POLICY__DISABLED_TOOLS", value: texts(&p.DisabledTools, "tools' names", toolName),
+			doc: "Tools that are switched off.",
+		},
+		{
+			name: "POLICY__DENIED_PRINCIPALS", value: texts(&p.DeniedPrincipals, "principals' names", principal),
+			doc: "Principals that are refused everything.",
+		},
+		{
+			name: "AUDIT__FAIL_CLOSED", value: boolean(&c.Audit.FailClosed), def: "true",
+			doc: "Refuses calls that cannot be recorded.",
+		},
+		{
+			name: "AUDIT__FSYNC", value: word(&c.Audit.Fsync, FsyncEach, FsyncInterval), def: FsyncEach,
+			doc: "Whether a record is on the disk before its call goes on, or soon after.",
+		},
+		{
+			name: "AUDIT__MAX_BYTES", value: whole(&c.Audit.MaxBytes, mib, tib, "bytes"), def: "104857600",
+			doc: "Size at which a new file is begun.",
+		},
+		{
+			name: "AUDIT__LOG_PROMPTS", value: boolean(&c.Audit.LogPrompts), def: "false",
+			doc: "Keeps prompts in the record as they are, besides their digests.",
+		},
+		{
+			name: "AUDIT__HMAC_KEY", value: secret(&c.Audit.HMACKey, "16 characters or more", longEnough), unset: "made at the first start",
+			doc: "Key of the digests that stand for prompts.",
+		},
+		{
+			name: "RETRY__CIRCUIT_BREAKER_THRESHOLD", value: whole(&c.Retry.CircuitBreakerThreshold, 1, 1000, "failures"), def: "5",
+			doc: "Failed connections after which ComfyUI counts as down.",
+		},
+		{
+			name: "RETRY__CIRCUIT_BREAKER_RESET", value: seconds(&c.Retry.CircuitBreakerReset, 0.1, 3600), def: "60",
+			doc: "Longest time for which calls are refused without a new try.",
+		},
+		{
+			name: "RETRY__MAX_RETRIES", value: whole(&c.Retry.MaxRetries, 0, 20, "retries"), def: "3",
+			doc: "Repeats of a reading call that failed. What changes something is never repeated blindly.",
+		},
+		{
+			name: "RETRY__BACKOFF_BASE", value: seconds(&c.Retry.BackoffBase, 0.01, 600), def: "1.5",
+			doc: "First pause between repeats.",
+		},
+		{
+			name: "RETRY__BACKOFF_MAX", value: seconds(&c.Retry.BackoffMax, 0.01, 3600), def: "30",
+			doc: "Longest pause between repeats.",
+		},
+	}
+}
