@@ -81,6 +81,7 @@ const (
 	faultDie          = "die"
 	faultSlowNode     = "slow-node"
 	faultSlowStart    = "slow-start"
+	faultLate         = "late-interrupt"
 	faultZombie       = "zombie"
 	faultForget       = "forget"
 	faultNoJobs       = "no-jobs-api"
@@ -113,6 +114,7 @@ func faultKinds() []faultKind {
 		{faultDie, argStep, "3", "the server dies and stays away"},
 		{faultSlowNode, argClassDelay, "VAEDecode=5s", "nodes of that class take so much longer, and 0.3.64 heeds no interrupt meanwhile"},
 		{faultSlowStart, argDelay, "500ms", "a job that runs already still loses an interrupt that comes within this time"},
+		{faultLate, argDelay, "1s", "an interrupt takes effect so much later, as it does in the middle of a long step"},
 		{faultZombie, argNone, "", "jobs are accepted and never run"},
 		{faultForget, argNone, "", "jobs that end are not in the history"},
 		{faultNoJobs, argNone, "", "the jobs API is not there, as on servers before v0.6.0"},

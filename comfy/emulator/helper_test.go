@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"image"
+	"image/color"
 	"io"
 	"net/http"
 	"strings"
@@ -223,4 +225,15 @@ func (w *testSocket) until(kind string) []event {
 			return events
 		}
 	}
+}
+
+// testPicture makes a picture in which every pixel differs from its neighbours.
+func testPicture(w, h int) image.Image {
+	m := image.NewNRGBA(image.Rect(0, 0, w, h))
+	for y := range h {
+		for x := range w {
+			m.SetNRGBA(x, y, color.NRGBA{uint8(x), uint8(y), uint8(x ^ y), 255})
+		}
+	}
+	return m
 }

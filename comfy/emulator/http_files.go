@@ -359,4 +359,3 @@ func activeType(kind string, xml bool) bool {
 		return false
 	}
 }
-

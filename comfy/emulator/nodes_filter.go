@@ -227,4 +227,3 @@ func grey(m *mask) *raster {
 	}
 	return p
 }
-

@@ -1,6 +1,5 @@
 package emulator
 
-
 // nodeProgress is how far one node is. value and max are shown as Python has
 // them: floats where nothing was reported.
 type nodeProgress struct {

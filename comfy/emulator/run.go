@@ -162,8 +162,8 @@ func (r *run) runNode(c *call) error {
 
 // work is the node's own doing, between two looks at the interrupt flag.
 func (r *run) work(c *call) ([]any, error) {
-	if r.queue.takeInterrupt() {
-		return nil, errInterrupted
+	if err := r.interrupted(); err != nil {
+		return nil, err
 	}
 	if f, ok := r.server.faults.forClass(faultSlowNode, c.class); ok {
 		var wake <-chan struct{}
@@ -173,8 +173,10 @@ func (r *run) work(c *call) ([]any, error) {
 		if !r.sleep(f.delay, wake) {
 			return nil, errStopped
 		}
-		if wake != nil && r.queue.takeInterrupt() {
-			return nil, errInterrupted
+		if wake != nil {
+			if err := r.interrupted(); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if _, ok := r.server.faults.forClass(faultError, c.class); ok {

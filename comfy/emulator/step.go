@@ -24,8 +24,8 @@ func (c *call) report(rep report) error {
 	if rep.picture == nil && !r.due(rep) {
 		return nil
 	}
-	if r.queue.takeInterrupt() {
-		return errInterrupted
+	if err := r.interrupted(); err != nil {
+		return err
 	}
 	r.progress.update(c.id, rep.value, rep.highest)
 	picture, mime, withMeta := r.preview(rep)
@@ -44,6 +44,17 @@ func (c *call) report(rep report) error {
 	}
 	r.steps++
 	return r.strikeStep()
+}
+
+// interrupted fails if the flag is set.
+func (r *run) interrupted() error {
+	if !r.queue.takeInterrupt() {
+		return nil
+	}
+	if f, ok := r.server.faults.strike(faultLate, nil); ok && !r.sleep(f.delay, nil) {
+		return errStopped
+	}
+	return errInterrupted
 }
 
 // due says whether a report without a picture is sent: newer servers leave out
