@@ -7,7 +7,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/comfygate/comfygate/audit"
-	"github.com/comfygate/comfygate/comfy"
 	"github.com/comfygate/comfygate/comfy/workflow"
 	"github.com/comfygate/comfygate/config"
 	"github.com/comfygate/comfygate/doctor"
@@ -50,7 +49,7 @@ func (d *doctorCommand) Run(p *process) (err error) {
 		Audit: func(context.Context) (string, error) { return auditInWords(cfg) },
 	}
 	if cfg.ComfyUI.Backend != config.BackendEmbedded {
-		in.Started = func(ctx context.Context) (doctor.Start, error) { return started(ctx, h.client) }
+		in.Started = h.client.Started
 	}
 	report, err := doctor.Run(p.ctx, in)
 	if err != nil {
@@ -67,11 +66,6 @@ func (d *doctorCommand) Run(p *process) (err error) {
 		return exitCode(code)
 	}
 	return nil
-}
-
-func started(ctx context.Context, c *comfy.Client) (doctor.Start, error) {
-	s, err := c.Started(ctx)
-	return doctor.Start{Flags: s.Flags, Manager: s.Manager}, err
 }
 
 func auditInWords(cfg config.Config) (string, error) {

@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/comfygate/comfygate/config"
 )
 
 func main() { os.Exit(start()) }
@@ -22,5 +24,9 @@ func start() int {
 		<-signals
 		os.Exit(exitNow)
 	}()
-	return run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)
+	environ := os.Environ()
+	for _, name := range config.SecretVariables() {
+		_ = os.Unsetenv(name) // what this process starts does not inherit them (SC-31)
+	}
+	return run(ctx, os.Args[1:], environ, os.Stdin, os.Stdout, os.Stderr)
 }

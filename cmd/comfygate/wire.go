@@ -7,6 +7,7 @@ import (
 	"io"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -178,8 +179,17 @@ func clientConfig(cfg config.Config, log *zap.Logger) comfy.Config {
 			TextFrame: cfg.WebSocket.MaxTextBytes, PreviewFrame: cfg.WebSocket.MaxPreviewBytes,
 			Connections: c.MaxConnections,
 		},
-		Log: log.Named("comfy"),
+		Retry: comfy.Retry{Max: retries(cfg.Retry.MaxRetries), Base: cfg.Retry.BackoffBase, Cap: cfg.Retry.BackoffMax},
+		Log:   log.Named("comfy"),
 	}
+}
+
+// retries translates the setting's 0, which is none, into the client's.
+func retries(n int) int {
+	if n == 0 {
+		return -1
+	}
+	return n
 }
 
 func (h *house) openStore(ctx context.Context) (err error) {
@@ -281,6 +291,7 @@ func (h *house) serveTools(pictureURL func(token string) string) error {
 	if err != nil {
 		return err
 	}
+	list = slices.DeleteFunc(list, func(t tools.Tool) bool { return !slices.Contains(h.cfg.Toolsets.Enabled, t.Toolset) })
 	h.mcp, err = mcpserver.New(mcpserver.Config{
 		Name: "comfygate", Title: "comfygate: pictures from ComfyUI", Version: version,
 		WebsiteURL: "https://github.com/comfygate/comfygate", Instructions: instructions,
