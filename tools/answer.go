@@ -40,11 +40,11 @@ func (e *Env) answer(ctx context.Context, c Caller, j jobs.Job, format images.Fo
 	case j.State == jobs.Succeeded:
 		return e.finished(ctx, c, j, format), nil
 	}
-	return Result{}, e.failure(j)
+	return Result{}, failure(j)
 }
 
 // failure is a job's bad end as an error for the caller.
-func (e *Env) failure(j jobs.Job) error {
+func failure(j jobs.Job) error {
 	if j.Err == nil {
 		return (&Fault{
 			Code: "CANCELLED", Message: "The job was cancelled.",
@@ -65,7 +65,7 @@ func (e *Env) accepted(c Caller, j jobs.Job) Result {
 	var b strings.Builder
 	fmt.Fprintf(&b, "The job is not ready yet and goes on: %s.\n", stage(j))
 	fmt.Fprintf(&b, "Job: %s\n", j.ID)
-	e.describe(&b, j)
+	describe(&b, j)
 	fmt.Fprintf(&b, "Next: call status with this job_id; it waits and gives the picture. cancel stops the job.")
 	return Result{Text: b.String(), JobID: j.ID, Accepted: true, Structured: e.jobView(c, j)}
 }
@@ -83,7 +83,7 @@ func (e *Env) finished(ctx context.Context, c Caller, j jobs.Job, format images.
 	if j.SaveErr != nil && c.Transport == "stdio" {
 		b.WriteString("The pictures could not be saved into the output folder; they are kept here for a while.\n")
 	}
-	e.describe(&b, j)
+	describe(&b, j)
 	fmt.Fprintf(&b, "Job: %s\n", j.ID)
 	pictures, note := e.previews(ctx, c, j.Images, format)
 	r.Pictures = pictures
@@ -110,7 +110,7 @@ func (e *Env) backend() string {
 }
 
 // describe tells how a job's pictures are made.
-func (e *Env) describe(b *strings.Builder, j jobs.Job) {
+func describe(b *strings.Builder, j jobs.Job) {
 	var parts []string
 	if j.Seed != nil {
 		parts = append(parts, fmt.Sprintf("seed %d", *j.Seed))

@@ -121,7 +121,7 @@ func product(factors ...int) (int64, bool) {
 		}
 		p = low
 	}
-	return int64(p), true //nolint:gosec // at most MaxInt64
+	return int64(p), true
 }
 
 // runJob starts an admitted job and waits for it.

@@ -43,8 +43,8 @@ type bench struct {
 	told     []tools.Progress
 }
 
-func newBench(t testing.TB, change func(*tools.Env)) *bench {
-	t.Helper()
+func newBench(tb testing.TB, change func(*tools.Env)) *bench {
+	tb.Helper()
 	b := &bench{
 		jobs:     &fakeJobs{known: make(map[string]jobs.Job)},
 		pictures: &fakePictures{known: map[string]images.Image{imgID: picture(1024, 1024)}},
@@ -53,7 +53,7 @@ func newBench(t testing.TB, change func(*tools.Env)) *bench {
 	}
 	rules, err := policy.New(policy.Config{ModelDeny: []string{"secret*"}})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	b.env = tools.Env{
 		Jobs: b.jobs, Pictures: b.pictures, Server: b.server, Catalog: b.catalog, Rules: rules, Rates: fakeRates{}, Places: fakePlaces{},
@@ -64,7 +64,7 @@ func newBench(t testing.TB, change func(*tools.Env)) *bench {
 		change(&b.env)
 	}
 	if b.list, err = tools.All(b.env); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }
@@ -132,7 +132,7 @@ func (b *bench) run(t *testing.T, name, args string) (tools.Result, error) {
 
 func (b *bench) runAs(ctx context.Context, t *testing.T, c tools.Caller, name, args string) (tools.Result, error) {
 	t.Helper()
-	return b.plan(t, name, args).Run(ctx, c, func() { b.released++ })
+	return b.plan(t, name, args).Run(ctx, c, func() { b.released++ }) //nolint:contextcheck // only the run is to end with ctx
 }
 
 func (b *bench) mustRun(t *testing.T, name, args string) tools.Result {
@@ -240,7 +240,7 @@ func (f *fakeJobs) Cancel(ctx context.Context, owner, id string) (jobs.Job, erro
 	return j, ctx.Err()
 }
 
-func (f *fakeJobs) Stats() jobs.Stats { return jobs.Stats{Queued: 2, Running: 1} }
+func (*fakeJobs) Stats() jobs.Stats { return jobs.Stats{Queued: 2, Running: 1} }
 
 // succeed ends a watched job with n pictures.
 func succeed(n int) func(context.Context, jobs.Job, func(jobs.Job)) jobs.Job {
@@ -395,7 +395,7 @@ func (s *fakeServer) Models(_ context.Context, folder string) ([]comfy.ModelFile
 	return slices.Clone(s.files[folder]), nil
 }
 
-func (s *fakeServer) Embeddings(context.Context) ([]string, error) {
+func (*fakeServer) Embeddings(context.Context) ([]string, error) {
 	return []string{"badhands", "secret_embedding"}, nil
 }
 
@@ -503,23 +503,19 @@ func (fakeLinks) Picture(owner, id string) (string, time.Duration) {
 
 // fieldsOf are the arguments that err blames.
 func fieldsOf(err error) (fields []string) {
-	var invalid *jsonschema.ValidationError
-	if errors.As(err, &invalid) {
+	if invalid, ok := errors.AsType[*jsonschema.ValidationError](err); ok {
 		return locations(invalid)
 	}
-	var several workflow.FieldErrors
-	if errors.As(err, &several) {
+	if several, ok := errors.AsType[workflow.FieldErrors](err); ok {
 		for _, f := range several {
 			fields = append(fields, f.Field)
 		}
 	}
-	var fault *tools.Fault
-	if errors.As(err, &fault) && fault.Code == "SECURITY_ERROR" {
-		fields = append(fields, strings.Fields(fault.Message)[0])
-	}
-	var one *workflow.FieldError
-	if errors.As(err, &one) {
+	if one, ok := errors.AsType[*workflow.FieldError](err); ok {
 		fields = append(fields, one.Field)
+	}
+	if fault, ok := errors.AsType[*tools.Fault](err); ok && fault.Code == "SECURITY_ERROR" {
+		fields = append(fields, strings.Fields(fault.Message)[0])
 	}
 	return fields
 }

@@ -3,7 +3,7 @@ package tools
 import "time"
 
 // A Fault is the one type of error that crosses to the caller. Its texts are safe to show: no path, no stack, no upstream body.
-type Fault struct {
+type Fault struct { //nolint:errname // it is what the caller reads, not one kind of error
 	Code        string        `json:"code"` // of the table in docs/errors.md
 	Message     string        `json:"message"`
 	Suggestions []string      `json:"suggestions,omitempty"`

@@ -61,7 +61,7 @@ func generateTool(e *Env) Tool {
 			{"loras", schema{
 				Type: "array", MaxItems: maxLoRAs, Examples: []any{[]any{map[string]any{"name": "detail.safetensors", "strength": 0.8}}},
 				Description: "LoRAs to apply, in this order.",
-				Items: ptr(object(fields{
+				Items: new(object(fields{
 					modelField("name", "As list_models names it.", "detail.safetensors"),
 					{"strength", schema{Type: "number", Description: "How much.", Minimum: -2, Maximum: 2, Default: 1, Examples: []any{0.8}}},
 				}, "name")),
@@ -103,8 +103,6 @@ func side(description string, most int) schema {
 func word(description, example string) schema {
 	return schema{Type: "string", Description: description, Pattern: "^[A-Za-z0-9_+.-]+$", MinLength: 1, MaxLength: 60, Examples: []any{example}}
 }
-
-func ptr[T any](v T) *T { return &v }
 
 func presetNames() (names []string) {
 	for _, p := range workflow.Presets() {

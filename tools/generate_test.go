@@ -31,8 +31,8 @@ func TestGenerate_SC28_asks(t *testing.T) {
 		"loras":[{"name":"a"},{"name":"b","strength":-0.5}],"steps":9,"cfg":2.5,"guidance":0,"sampler":"euler","scheduler":"karras",
 		"seed":18446744073709551615,"count":3}`, prompt))
 	want := workflow.Ask{
-		Prompt: prompt, Negative: "n", Preset: "draft", Width: ptr(512), Height: ptr(768), Model: "m", Family: "f",
-		LoRAs: []workflow.LoRA{{Name: "a", Strength: 1}, {Name: "b", Strength: -0.5}}, Steps: ptr(9), CFG: ptr(2.5), Guidance: ptr(0.0),
+		Prompt: prompt, Negative: "n", Preset: "draft", Width: new(512), Height: new(768), Model: "m", Family: "f",
+		LoRAs: []workflow.LoRA{{Name: "a", Strength: 1}, {Name: "b", Strength: -0.5}}, Steps: new(9), CFG: new(2.5), Guidance: new(0.0),
 		Sampler: "euler", Schedule: "karras", Seed: math.MaxUint64, Count: 3, Prefix: b.catalog.ask.Prefix, ToTemp: true,
 		DefaultModel: "default.safetensors", MaxWidth: 2048, MaxHeight: 2048,
 	}
@@ -68,8 +68,6 @@ func TestGenerate_SC28_asks(t *testing.T) {
 		t.Errorf("nodes %v", classes)
 	}
 }
-
-func ptr[T any](v T) *T { return &v }
 
 // D22: without a seed each call has its own, which every JSON reader reads exactly.
 func TestGenerate_D22_randomSeed(t *testing.T) {

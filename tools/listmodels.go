@@ -55,7 +55,7 @@ func listModelsTool(e *Env) Tool {
 			{"limit", schema{Type: "integer", Description: "Names at most.", Minimum: 1, Maximum: maxList, Default: defaultList, Examples: []any{50}}},
 		}).raw(),
 		Output: object(fields{
-			{"families", schema{Type: "array", Description: "In the order in which a bare prompt chooses.", Items: ptr(object(fields{
+			{"families", schema{Type: "array", Description: "In the order in which a bare prompt chooses.", Items: new(object(fields{
 				{"family", schema{Type: "string"}},
 				{"title", schema{Type: "string"}},
 				{"installed", schema{Type: "boolean", Description: "It can be used."}},
@@ -155,12 +155,12 @@ func (a listArgs) families(ctx context.Context) (listView, error) {
 		}
 	}
 	if a.in.Family != "" && !slices.ContainsFunc(states, func(f workflow.FamilyState) bool { return f.ID == a.in.Family }) {
-		return listView{}, a.unknownFamily(states)
+		return listView{}, unknownFamily(states)
 	}
 	return v, nil
 }
 
-func (a listArgs) unknownFamily(states []workflow.FamilyState) error {
+func unknownFamily(states []workflow.FamilyState) error {
 	var ids []string
 	for _, f := range states {
 		ids = append(ids, f.ID)
@@ -204,7 +204,7 @@ func (a listArgs) names(ctx context.Context) (listView, error) {
 			names = append(names, clean(name, 300))
 		}
 	}
-	return listView{Kind: a.in.Kind, Total: ptr(len(names)), Names: names[:min(len(names), a.limit())]}, nil
+	return listView{Kind: a.in.Kind, Total: new(len(names)), Names: names[:min(len(names), a.limit())]}, nil
 }
 
 func (a listArgs) matches(name string) bool {

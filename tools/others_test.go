@@ -29,7 +29,7 @@ func TestUpscale(t *testing.T) {
 	b.jobs.watch = succeed(1)
 	p := b.plan(t, "upscale", `{"image":"`+imgID+`","width":2048,"model":"4x.pth"}`)
 	want := workflow.UpscaleAsk{
-		Width: 1024, Height: 1024, TargetWidth: ptr(2048), Model: "4x.pth", MaxPixels: 16_777_216, Prefix: b.catalog.up.Prefix, Seed: b.catalog.up.Seed,
+		Width: 1024, Height: 1024, TargetWidth: new(2048), Model: "4x.pth", MaxPixels: 16_777_216, Prefix: b.catalog.up.Prefix, Seed: b.catalog.up.Seed,
 	}
 	if diff := cmp.Diff(want, b.catalog.up); diff != "" {
 		t.Error(diff)

@@ -185,7 +185,7 @@ func (e *Env) overall(ctx context.Context, c Caller) (Result, error) {
 		Security: securityView{e.Settings.InsecureTransport},
 	}
 	if !h.Since.IsZero() && h.Reachable == v.Server.Reachable {
-		v.Server.Since = ptr(h.Since.UTC().Truncate(time.Second))
+		v.Server.Since = new(h.Since.UTC().Truncate(time.Second))
 	}
 	if c.Transport == "stdio" || c.Principal.Can(policy.Operate) {
 		v.Server.URL = e.Settings.URL
@@ -200,7 +200,7 @@ func (e *Env) overall(ctx context.Context, c Caller) (Result, error) {
 		v.Status = "degraded"
 	}
 	if err == nil {
-		v.Queue.ServerPending, v.Queue.ServerRunning = ptr(len(queue.Pending)), ptr(len(queue.Running))
+		v.Queue.ServerPending, v.Queue.ServerRunning = new(len(queue.Pending)), new(len(queue.Running))
 	}
 	for _, j := range e.Jobs.List(ctx, c.Principal.Name, recentJobs) {
 		v.Jobs = append(v.Jobs, e.jobView(c, j))

@@ -55,7 +55,7 @@ func (e *Env) jobView(c Caller, j jobs.Job) jobView {
 		v.Seconds = float64(end.Sub(j.Started).Round(100*time.Millisecond)) / float64(time.Second)
 	}
 	if j.Err != nil {
-		v.Error = e.Explain(e.failure(j))
+		v.Error = e.Explain(failure(j))
 	}
 	v.NotSaved = j.SaveErr != nil
 	for _, im := range j.Images {
