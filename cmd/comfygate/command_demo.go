@@ -35,11 +35,12 @@ func (d *demoCommand) Run(p *process) error {
 	}
 	env := demoEnv(p.environ, d.Out)
 	var log bytes.Buffer
-	c, err := client.NewStdioMCPClientWithOptions(self, env, []string{"serve"}, transport.WithCommandStderrWriter(&log))
-	if err != nil {
+	c := client.NewClient(transport.NewStdioWithOptions(self, env, []string{"serve"}, transport.WithCommandStderrWriter(&log)))
+	s := &demoSession{client: c, out: p.stdout}
+	c.OnNotification(s.progress)
+	if err := c.Start(ctx); err != nil {
 		return fmt.Errorf("starting the server: %w", err)
 	}
-	s := &demoSession{client: c, out: p.stdout}
 	err = s.play(ctx, d.Prompt)
 	if cerr := c.Close(); err == nil && cerr != nil {
 		err = fmt.Errorf("ending the server: %w", cerr)
@@ -78,7 +79,6 @@ type demoSession struct {
 }
 
 func (s *demoSession) play(ctx context.Context, prompt string) error {
-	s.client.OnNotification(s.progress)
 	hello := mcp.InitializeRequest{}
 	hello.Params.ProtocolVersion = mcp.LATEST_LEGACY_PROTOCOL_VERSION
 	hello.Params.ClientInfo = mcp.Implementation{Name: "comfygate-demo", Version: version}

@@ -26,11 +26,7 @@ type agent struct {
 // overStdio starts the binary as Claude Desktop does: a command and an environment.
 func overStdio(t *testing.T, env []string) *agent {
 	t.Helper()
-	c, err := client.NewStdioMCPClientWithOptions(binary(t), env, []string{"serve"}, transport.WithCommandStderrWriter(logTo{t}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return newAgent(t, c)
+	return newAgent(t, client.NewClient(transport.NewStdioWithOptions(binary(t), env, []string{"serve"}, transport.WithCommandStderrWriter(logTo{t}))))
 }
 
 // overHTTP connects to a listening server with a bearer token.
@@ -40,17 +36,17 @@ func overHTTP(t *testing.T, url, token string) *agent {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 	return newAgent(t, c)
 }
 
 func newAgent(t *testing.T, c *client.Client) *agent {
 	t.Helper()
 	a := &agent{c: c, progress: make(map[string][]float64)}
-	t.Cleanup(func() { _ = c.Close() })
 	c.OnNotification(a.hear)
+	if err := c.Start(context.WithoutCancel(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
 	hello := mcp.InitializeRequest{}
 	hello.Params.ProtocolVersion = mcp.LATEST_LEGACY_PROTOCOL_VERSION
 	hello.Params.ClientInfo = mcp.Implementation{Name: "e2e", Version: "1"}
