@@ -1,0 +1,173 @@
+package audit
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// An FS is what a log needs of a file system: the operating system's, or in tests one that fails.
+type FS interface {
+	// OpenFile is [os.OpenFile].
+	OpenFile(name string, flag int, perm fs.FileMode) (File, error)
+	// ReadDir is [os.ReadDir].
+	ReadDir(name string) ([]fs.DirEntry, error)
+	// SyncDir makes the names in a folder durable, where the system has a way.
+	SyncDir(name string) error
+}
+
+// A File is the part of [os.File] that a log needs.
+type File interface {
+	io.Reader
+	io.ReaderAt
+	io.Writer
+	io.WriterAt
+	io.Closer
+	Stat() (fs.FileInfo, error)
+	Sync() error
+	Truncate(size int64) error
+}
+
+// OS returns the operating system's file system.
+func OS() FS { return osFS{} }
+
+type osFS struct{}
+
+func (osFS) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
+	f, err := os.OpenFile(name, flag, perm)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // stands for the system's
+	}
+	return f, nil
+}
+
+func (osFS) ReadDir(name string) ([]fs.DirEntry, error) { return os.ReadDir(name) } //nolint:wrapcheck // stands for the system's
+
+func (osFS) SyncDir(name string) error { return syncDir(name) }
+
+const (
+	dirMode  = 0o700
+	fileMode = 0o600
+
+	headFile    = "head"
+	reserveFile = "reserve"
+	lockFile    = "lock"
+
+	segmentPrefix = "audit-"
+	segmentSuffix = ".jsonl"
+)
+
+// segmentName is the name of the segment whose first record is first. Names sort as their records do.
+func segmentName(first uint64) string {
+	return fmt.Sprintf("%s%020d%s", segmentPrefix, first, segmentSuffix)
+}
+
+func parseSegmentName(name string) (first uint64, ok bool) {
+	digits, ok := strings.CutPrefix(name, segmentPrefix)
+	if !ok {
+		return 0, false
+	}
+	if digits, ok = strings.CutSuffix(digits, segmentSuffix); !ok {
+		return 0, false
+	}
+	first, err := strconv.ParseUint(digits, 10, 64)
+	return first, err == nil && name == segmentName(first)
+}
+
+// A folder is a slot's folder.
+type folder struct {
+	fs  FS
+	dir string
+}
+
+func (d folder) path(name string) string { return filepath.Join(d.dir, name) }
+
+// segments lists the first records of the segments there, in order.
+func (d folder) segments() ([]uint64, error) {
+	entries, err := d.fs.ReadDir(d.dir)
+	if err != nil {
+		return nil, fmt.Errorf("listing the audit log: %w", err)
+	}
+	var firsts []uint64
+	for _, e := range entries {
+		if first, ok := parseSegmentName(e.Name()); ok {
+			firsts = append(firsts, first)
+		}
+	}
+	slices.Sort(firsts)
+	return firsts, nil
+}
+
+// read opens a segment for reading from an offset on.
+func (d folder) read(segment uint64, offset int64) (*lineReader, io.Closer, error) {
+	f, err := d.fs.OpenFile(d.path(segmentName(segment)), os.O_RDONLY, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("opening a segment of the audit log: %w", err)
+	}
+	const whole = 1 << 62
+	return newLineReader(io.NewSectionReader(f, offset, whole-offset), offset), f, nil
+}
+
+// append opens a segment for appending, making it if it isn't there.
+func (d folder) append(segment uint64) (File, error) {
+	f, err := d.fs.OpenFile(d.path(segmentName(segment)), os.O_WRONLY|os.O_APPEND|os.O_CREATE, fileMode)
+	if err != nil {
+		return nil, fmt.Errorf("opening a segment of the audit log: %w", err)
+	}
+	return f, nil
+}
+
+// cut shortens a segment to size and makes that durable. It uses a descriptor of its own, because one that appends only
+// cannot cut on every system.
+func (d folder) cut(segment uint64, size int64) (err error) {
+	f, err := d.fs.OpenFile(d.path(segmentName(segment)), os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("opening a segment of the audit log: %w", err)
+	}
+	defer closing(f, &err)
+	if err := f.Truncate(size); err != nil {
+		return fmt.Errorf("cutting a torn line of the audit log: %w", err)
+	}
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("cutting a torn line of the audit log: %w", err)
+	}
+	return nil
+}
+
+// size returns how large a segment is.
+func (d folder) size(segment uint64) (_ int64, err error) {
+	f, err := d.fs.OpenFile(d.path(segmentName(segment)), os.O_RDONLY, 0)
+	if err != nil {
+		return 0, fmt.Errorf("opening a segment of the audit log: %w", err)
+	}
+	defer closing(f, &err)
+	info, err := f.Stat()
+	if err != nil {
+		return 0, fmt.Errorf("reading the size of a segment: %w", err)
+	}
+	return info.Size(), nil
+}
+
+// closing closes c and keeps its error unless there is one already.
+func closing(c io.Closer, err *error) {
+	if e := c.Close(); e != nil && *err == nil {
+		*err = fmt.Errorf("closing: %w", e)
+	}
+}
+
+// cause is err without names of files, for a record.
+func cause(err error) string {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return p.Op + ": " + p.Err.Error()
+	}
+	return err.Error()
+}
+
+func noSpace(err error) bool { return errors.Is(err, syscall.ENOSPC) || systemNoSpace(err) }

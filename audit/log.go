@@ -1,0 +1,226 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// maxWaiting bounds the records that wait for the disk. More come only when callers gave up on a disk that hangs.
+	maxWaiting = 4096
+	maxBatch   = 1 << 20 // bytes written at once, about
+	// slowAfter is how long the disk may take before the log counts as unhealthy.
+	slowAfter = 5 * time.Second
+)
+
+// A Log is an open audit log. It is safe for concurrent use.
+type Log struct {
+	cfg     Config
+	key     key
+	w       *writer
+	entries sync.Pool
+	dropped atomic.Uint64
+
+	kick chan struct{} // something waits
+	quit chan struct{}
+	done chan struct{} // the writer is gone, and closeErr is set
+
+	closeErr error
+
+	mu      sync.Mutex
+	waiting []*entry
+	closed  bool
+}
+
+// Open opens or makes the log below cfg.Dir, mends a torn tail, closes open intents and jobs of the crashed process before as unknown(crash)
+// and writes the start record. The caller holds the slot.
+func Open(cfg Config) (*Log, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if err := ownDir(cfg.Dir); err != nil && !cfg.FailOpen {
+		return nil, fmt.Errorf("%w: %w", ErrUnwritable, err)
+	}
+	k, err := openKey(cfg)
+	if err != nil {
+		return nil, err
+	}
+	l := &Log{
+		cfg: cfg, key: k,
+		kick: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
+		entries: sync.Pool{New: func() any { return &entry{done: make(chan error, 1)} }},
+	}
+	l.w = newWriter(cfg, Record{Kind: Start, Detail: map[string]string{
+		"version": cfg.Version, "config": cfg.ConfigSum, "key": k.id(), "fsync": cfg.Fsync,
+		"fail_closed": strconv.FormatBool(!cfg.FailOpen), "prompts": strconv.FormatBool(cfg.LogPrompts),
+	}})
+	if err := l.w.begin(); err != nil && !cfg.FailOpen {
+		return nil, fmt.Errorf("%w: %w", ErrUnwritable, err)
+	}
+	go l.run()
+	return l, nil
+}
+
+// Append makes r durable, or returns an error that is [ErrUnwritable]. Concurrent appends share an fsync (AUD-07).
+//
+// When ctx ends first, the error is ErrUnwritable too. A record that was at the disk just then may be written all the same.
+func (l *Log) Append(ctx context.Context, r Record) error { return l.settle(l.append(ctx, &r, false)) }
+
+// AppendReserved is Append for what is owed when the disk is full: outcomes, job ends, cancels (AUD-04).
+func (l *Log) AppendReserved(ctx context.Context, r Record) error {
+	return l.settle(l.append(ctx, &r, true))
+}
+
+// settle says what the mode makes of an append's error.
+func (l *Log) settle(err error) error {
+	if err != nil && l.cfg.FailOpen {
+		l.dropped.Add(1)
+		return nil
+	}
+	return err
+}
+
+func (l *Log) append(ctx context.Context, r *Record, reserved bool) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnwritable, err)
+	}
+	e, ok := l.entries.Get().(*entry)
+	if !ok {
+		return ErrUnwritable
+	}
+	e.record, e.reserved = *r, reserved
+	e.state.Store(waiting)
+	e.record.Severity = severity(&e.record)
+	e.body = appendBody(e.body[:0], &e.record)
+	e.record.Params, e.record.Detail = nil, nil // the caller's again
+	if err := l.enqueue(e); err != nil {
+		return err
+	}
+	select {
+	case err := <-e.done:
+		if cap(e.body) <= maxLine/4 { // one large prompt must not make them all large
+			l.entries.Put(e)
+		}
+		return err
+	case <-ctx.Done():
+		e.state.CompareAndSwap(waiting, abandoned)
+		return fmt.Errorf("%w: gave up waiting for the disk: %w", ErrUnwritable, ctx.Err())
+	}
+}
+
+func (l *Log) enqueue(e *entry) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.closed:
+		return fmt.Errorf("%w: it is closed", ErrUnwritable)
+	case len(l.waiting) >= maxWaiting:
+		return fmt.Errorf("%w: %d records wait for the disk already", ErrUnwritable, maxWaiting)
+	}
+	l.waiting = append(l.waiting, e)
+	select {
+	case l.kick <- struct{}{}:
+	default: // the writer knows
+	}
+	return nil
+}
+
+// run is the writer's goroutine.
+func (l *Log) run() {
+	defer close(l.done)
+	var spare []*entry
+	for {
+		var tick <-chan time.Time
+		if l.w.restless() {
+			tick = time.After(healEvery)
+		}
+		select {
+		case <-l.kick:
+			spare = l.drain(spare)
+		case <-tick:
+			l.w.tend()
+		case <-l.quit:
+			l.drain(spare)
+			l.closeErr = l.w.finish(Record{Kind: Stop})
+			return
+		}
+	}
+}
+
+// drain writes all that waits. It returns an empty list whose room is used again.
+func (l *Log) drain(spare []*entry) []*entry {
+	for {
+		// Those who were just told that their record is durable often have the next one ready: let them join.
+		runtime.Gosched()
+		l.mu.Lock()
+		batch := l.waiting
+		l.waiting = spare
+		l.mu.Unlock()
+		if len(batch) == 0 {
+			return batch
+		}
+		whole := batch
+		batch = slices.DeleteFunc(batch, func(e *entry) bool { return !e.state.CompareAndSwap(waiting, taken) })
+		for rest := batch; len(rest) > 0; {
+			n, size := 1, len(rest[0].body)
+			for n < len(rest) && size+len(rest[n].body) <= maxBatch {
+				size += len(rest[n].body)
+				n++
+			}
+			l.w.commit(rest[:n])
+			rest = rest[n:]
+		}
+		clear(whole)
+		spare = whole[:0]
+	}
+}
+
+// Healthy returns nil, or why new calls are refused now. It doesn't touch the disk.
+func (l *Log) Healthy() error {
+	if l.cfg.FailOpen {
+		return nil
+	}
+	if fault := l.w.fault.Load(); fault != nil {
+		return fmt.Errorf("%w: %w", ErrUnwritable, *fault)
+	}
+	if since := l.w.busy.Load(); since != 0 {
+		if d := time.Since(time.Unix(0, since)); d > slowAfter {
+			return fmt.Errorf("%w: the disk has not answered for %v", ErrUnwritable, d.Round(time.Second))
+		}
+	}
+	return nil
+}
+
+// Dropped counts the records that were lost because the log fails open. It is 0 for ever in one that doesn't.
+func (l *Log) Dropped() uint64 { return l.dropped.Load() }
+
+// Digest is the keyed HMAC-SHA256 of text, in hex, with its length in characters: what a record holds of a prompt. With
+// Config.LogPrompts it holds the text as well.
+func (l *Log) Digest(text string) map[string]any { return l.key.digest(text, l.cfg.LogPrompts) }
+
+// Close writes the stop record and closes the files. Records that wait are written first; later ones are refused. An error says that the
+// stop record may be missing. Where ctx ends first the log closes by itself when the disk answers.
+func (l *Log) Close(ctx context.Context) error {
+	l.mu.Lock()
+	if !l.closed {
+		l.closed = true
+		close(l.quit)
+	}
+	l.mu.Unlock()
+	select {
+	case <-l.done:
+	case <-ctx.Done():
+		return fmt.Errorf("%w: gave up closing it: %w", ErrUnwritable, ctx.Err())
+	}
+	if l.closeErr != nil && !l.cfg.FailOpen {
+		return fmt.Errorf("%w: closing it: %w", ErrUnwritable, l.closeErr)
+	}
+	return nil
+}

@@ -1,0 +1,78 @@
+package audit
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+)
+
+// A Recovery says what [RecoverSlots] did.
+type Recovery struct {
+	Slots  int // free slots whose process had crashed
+	Closed int // intents and accepted jobs that got an end, unknown(crash)
+}
+
+// RecoverSlots ends, in every slot that no process holds, what a crash left open there, each under its lock. A slot that
+// can't be recovered doesn't keep the others from it; the errors of all are joined. Of cfg it takes all but Dir. The log in
+// own (nil: none) is left to [Open].
+func RecoverSlots(dataDir string, own *Slot, cfg Config) (Recovery, error) {
+	if cfg.FS == nil {
+		cfg.FS = OS()
+	}
+	names, err := slotNames(cfg.FS, dataDir)
+	if err != nil {
+		return Recovery{}, err
+	}
+	var sum Recovery
+	var errs []error
+	for _, name := range names {
+		if own != nil && name == own.name {
+			continue
+		}
+		if err := recoverSlot(filepath.Join(dataDir, auditDir), name, cfg, &sum); err != nil {
+			errs = append(errs, fmt.Errorf("audit slot %s: %w", name, err))
+		}
+	}
+	return sum, errors.Join(errs...)
+}
+
+func recoverSlot(root, name string, cfg Config, sum *Recovery) (err error) {
+	slot, err := lockSlot(root, name)
+	if err != nil || slot == nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, slot.Release()) }()
+	cfg.Dir = slot.dir
+	if cfg, err = cfg.withDefaults(); err != nil {
+		return err
+	}
+	d := folder{fs: cfg.FS, dir: cfg.Dir}
+	r, err := d.resume()
+	if err != nil || !r.found || d.stopped(r) {
+		return err
+	}
+	w := newWriter(cfg, Record{Kind: Stop, Status: StatusCrashed})
+	if err := w.begin(); err != nil {
+		return err
+	}
+	sum.Slots++
+	sum.Closed += len(w.crashed)
+	return joinClose(nil, w.file, w.head)
+}
+
+// stopped reports that a log's last record is a stop that left nothing open.
+func (d folder) stopped(r resumption) bool {
+	if r.torn > 0 || r.hurt != "" || r.end.offset == 0 {
+		return false
+	}
+	line, err := d.readBefore(r.end.place)
+	if err != nil {
+		return false
+	}
+	f, err := parseFrame(line)
+	if err != nil || f.kind != Stop {
+		return false
+	}
+	last, err := parseRecord(line, f)
+	return err == nil && last.Count == 0
+}

@@ -1,0 +1,399 @@
+package audit
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// Exit codes of `audit verify`, as [ExitCode] gives them. 1 and 2 stay for what any command may fail of.
+const (
+	ExitOK         = 0 // every log is whole; there may be warnings
+	ExitTampered   = 3 // something was changed, removed, added or damaged
+	ExitUnreadable = 4 // something could not be read, so nothing is proved
+)
+
+// ExitCode is the exit code for an error of [Verify].
+func ExitCode(err error) int {
+	if err == nil {
+		return ExitOK
+	}
+	if _, ok := errors.AsType[*TamperedError](err); ok {
+		return ExitTampered
+	}
+	return ExitUnreadable
+}
+
+// A Problem is a kind of [Finding].
+type Problem string
+
+// Problems. The last three are warnings: they come of crashes, of clocks, and of what runs just now.
+const (
+	ProblemFraming   Problem = "framing"   // a line that is none
+	ProblemHash      Problem = "hash"      // a line whose content was changed
+	ProblemCanonical Problem = "canonical" // a line that no log writes so
+	ProblemChain     Problem = "chain"     // a line that does not follow the one before it
+	ProblemSequence  Problem = "sequence"  // records that are missing, doubled or out of order
+	ProblemSegment   Problem = "segment"   // a segment that is missing or misnamed
+	ProblemTail      Problem = "tail"      // records that are missing at the end
+	ProblemHead      Problem = "head"      // a head that is missing or says something else
+	ProblemPairing   Problem = "pairing"   // a second end of a call or job
+	ProblemTorn      Problem = "torn"      // a last line that was never acknowledged
+	ProblemClock     Problem = "clock"     // time that went back
+	ProblemOpen      Problem = "open"      // an intent or a job without an end
+)
+
+// A Finding is one thing that is wrong, and where.
+type Finding struct {
+	Slot    string
+	Segment string // file name; "" where it is about the whole slot
+	Line    int    // from 1; 0 where it is about the whole segment
+	Seq     uint64 // of the record, where that is known
+	Problem Problem
+	Warning bool // no sign of tampering
+	Text    string
+}
+
+func (f Finding) String() string {
+	s := "slot " + f.Slot
+	if f.Segment != "" {
+		s += ", " + f.Segment
+	}
+	if f.Line > 0 {
+		s += ", line " + strconv.Itoa(f.Line)
+	}
+	if f.Seq > 0 {
+		s += fmt.Sprintf(" (record %d)", f.Seq)
+	}
+	return s + ": " + f.Text
+}
+
+// A TamperedError says that logs are not as they were written.
+type TamperedError struct {
+	First Finding
+	Count int
+}
+
+func (e *TamperedError) Error() string {
+	if e.Count == 1 {
+		return "the audit log was changed: " + e.First.String()
+	}
+	return fmt.Sprintf("the audit log was changed in %d places; the first: %v", e.Count, e.First)
+}
+
+// An UnreadableError says that a log could not be read, so that nothing is known about it.
+type UnreadableError struct {
+	Slot string // "" for the data folder
+	Err  error
+}
+
+func (e *UnreadableError) Error() string {
+	if e.Slot == "" {
+		return "the audit log could not be read: " + e.Err.Error()
+	}
+	return "audit slot " + e.Slot + " could not be read: " + e.Err.Error()
+}
+
+// Unwrap returns why.
+func (e *UnreadableError) Unwrap() error { return e.Err }
+
+// A SlotReport is what a slot holds.
+type SlotReport struct {
+	Name        string
+	Live        bool // a process holds it now
+	Segments    int
+	Records     int
+	First, Last uint64    // sequence numbers
+	Hash        string    // of the last record, to be kept elsewhere
+	From, To    time.Time // of the first and the last record
+	OpenCalls   int       // intents without an end
+	OpenJobs    int       // accepted jobs without an end
+}
+
+// A Report is what [Verify] found.
+type Report struct {
+	Slots    []SlotReport
+	Findings []Finding
+	Omitted  int // findings beyond VerifyOptions.MaxFindings
+}
+
+// VerifyOptions narrow a verification. The zero value verifies everything.
+type VerifyOptions struct {
+	Slot        string // only this one
+	MaxFindings int    // kept in the report; default 1000
+	FS          FS     // default the operating system's
+}
+
+// endWindow is how many ends verify remembers to see a second one: one that comes later is not seen.
+const endWindow = 1 << 18
+
+// Verify reads the logs of all slots of a data folder, or of one: framing, canonical bytes, hashes, chain, sequence, segments, the
+// head, and that each intent and each accepted job has one end. It needs no key, takes no lock and may run beside the
+// processes that write. The error is nil, a [*TamperedError] or a [*UnreadableError]; the report stands beside each.
+func Verify(dataDir string, opts VerifyOptions) (Report, error) {
+	if opts.FS == nil {
+		opts.FS = OS()
+	}
+	if opts.MaxFindings == 0 {
+		opts.MaxFindings = 1000
+	}
+	names, err := slotNames(opts.FS, dataDir)
+	if err != nil {
+		return Report{}, &UnreadableError{Err: err}
+	}
+	if opts.Slot != "" {
+		if !slices.Contains(names, opts.Slot) {
+			return Report{}, &UnreadableError{Slot: opts.Slot, Err: os.ErrNotExist}
+		}
+		names = []string{opts.Slot}
+	}
+	c := collector{most: opts.MaxFindings}
+	var unreadable error
+	for _, name := range names {
+		dir := filepath.Join(dataDir, auditDir, name)
+		v := &verifier{
+			folder: folder{fs: opts.FS, dir: dir},
+			slot:   SlotReport{Name: name, Live: held(dir)},
+			p:      newPairing(endWindow),
+			report: c.add,
+		}
+		if err := v.verify(); err != nil && unreadable == nil {
+			unreadable = &UnreadableError{Slot: name, Err: err}
+		}
+		c.report.Slots = append(c.report.Slots, v.slot)
+	}
+	if c.tampered.Count > 0 {
+		return c.report, &c.tampered
+	}
+	return c.report, unreadable
+}
+
+// A collector collects findings.
+type collector struct {
+	report   Report
+	most     int
+	tampered TamperedError
+}
+
+func (c *collector) add(f Finding) {
+	if !f.Warning {
+		if c.tampered.Count++; c.tampered.Count == 1 {
+			c.tampered.First = f
+		}
+	}
+	if len(c.report.Findings) < c.most {
+		c.report.Findings = append(c.report.Findings, f)
+	} else {
+		c.report.Omitted++
+	}
+}
+
+// held reports whether a process holds the slot in a folder.
+func held(dir string) bool {
+	f, err := os.Open(filepath.Join(dir, lockFile))
+	if err != nil {
+		return false
+	}
+	defer f.Close() //nolint:errcheck // it was not written
+	ok, err := tryLock(f)
+	return err == nil && !ok
+}
+
+// A verifier follows one slot's log.
+type verifier struct {
+	folder
+	slot   SlotReport
+	p      *pairing
+	report func(Finding)
+
+	head    head
+	headErr error
+
+	segment uint64
+	line    int
+	seq     uint64 // of the line before
+	hash    digest // of the line before
+	known   bool   // hash is what the next line must follow
+	start   place  // of the last start record
+	time    time.Time
+	wrong   bool // there is a finding that is no warning
+}
+
+// find reports a problem of the line at hand.
+func (v *verifier) find(p Problem, warning bool, text string) {
+	f := Finding{Slot: v.slot.Name, Line: v.line, Seq: v.seq, Problem: p, Warning: warning, Text: text}
+	if v.segment > 0 {
+		f.Segment = segmentName(v.segment)
+	}
+	v.wrong = v.wrong || !warning
+	v.report(f)
+}
+
+func (v *verifier) verify() error {
+	// The head is read first: a process that writes on makes the log longer than its head, never shorter.
+	v.head, v.headErr = v.readHead()
+	if v.headErr != nil && !errors.Is(v.headErr, errNoHead) && !errors.Is(v.headErr, errBadHead) {
+		return v.headErr
+	}
+	segments, err := v.segments()
+	if err != nil {
+		return err
+	}
+	v.slot.Segments = len(segments)
+	v.known = true
+	for i, segment := range segments {
+		v.segment, v.line = segment, 0
+		if segment != v.seq+1 {
+			v.misplaced(i, segment)
+		}
+		if err := v.verifySegment(segment, i == len(segments)-1); err != nil {
+			return err
+		}
+	}
+	v.verifyEnd(len(segments))
+	return nil
+}
+
+// misplaced reports a segment that doesn't begin where the one before it ends.
+func (v *verifier) misplaced(i int, segment uint64) {
+	before := v.seq
+	v.seq = 0
+	switch {
+	case i == 0:
+		v.find(ProblemSegment, false, fmt.Sprintf("the records before %d are missing", segment))
+	case segment > before+1:
+		v.find(ProblemSegment, false, fmt.Sprintf("the records from %d to %d are missing before it", before+1, segment-1))
+	default:
+		v.find(ProblemSegment, false, fmt.Sprintf("it begins with record %d, but the segment before it ends with %d", segment, before))
+	}
+	v.seq, v.known = segment-1, false
+}
+
+func (v *verifier) verifySegment(segment uint64, latest bool) error {
+	lines, file, err := v.read(segment, 0)
+	if err != nil {
+		return err
+	}
+	defer file.Close() //nolint:errcheck // it was only read
+	for {
+		line, err := lines.next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		v.line = lines.number
+		switch {
+		case err == nil:
+			v.verifyLine(line, lines.offset)
+		case errors.Is(err, errUnended) && latest:
+			v.seq++
+			v.find(ProblemTorn, true, "a last line that was being written, or that a crash tore; the next start removes it")
+			v.seq--
+		case bad(err):
+			v.seq++
+			v.find(ProblemFraming, false, err.Error())
+			v.known = false
+		default:
+			return fmt.Errorf("reading %s: %w", segmentName(segment), err)
+		}
+	}
+}
+
+func (v *verifier) verifyLine(line []byte, ends int64) {
+	begins := ends - int64(len(line)) - 1
+	before, followed, known := v.seq, v.hash, v.known
+	f, err := parseFrame(line)
+	if errors.Is(err, errFrame) {
+		v.seq++
+		v.find(ProblemFraming, false, err.Error())
+		v.known = false
+		return
+	}
+	v.seq, v.hash, v.known = f.seq, f.hash, true
+	switch {
+	case err != nil:
+		v.find(ProblemHash, false, err.Error())
+		return
+	case f.seq > before+1:
+		v.find(ProblemSequence, false, fmt.Sprintf("the records from %d to %d are missing before it", before+1, f.seq-1))
+	case f.seq <= before:
+		v.find(ProblemSequence, false, fmt.Sprintf("it stands behind record %d", before))
+	case known && f.prev != followed:
+		v.find(ProblemChain, false, "it does not follow the record before it")
+	}
+	if f.kind == Start {
+		v.start = place{v.segment, begins}
+	}
+	if v.headErr == nil && f.seq == v.head.end.seq {
+		v.verifyHead(position{f.seq, f.hash, place{v.segment, ends}})
+	}
+	r, err := parseRecord(line, f)
+	if err != nil {
+		v.find(ProblemCanonical, false, err.Error())
+		return
+	}
+	v.verifyRecord(&r)
+}
+
+// verifyHead compares the record that the head names with the one there is.
+func (v *verifier) verifyHead(end position) {
+	switch {
+	case end != v.head.end:
+		v.find(ProblemHead, false, "the head names another record of this number, or another place")
+	case v.start != v.head.start && !v.wrong: // else it may be what is missing
+		v.find(ProblemHead, false, "the head names another start record")
+	}
+}
+
+func (v *verifier) verifyRecord(r *Record) {
+	if v.slot.Records == 0 {
+		v.slot.First, v.slot.From = r.Seq, r.Time
+	}
+	v.slot.Records++
+	v.slot.Last, v.slot.Hash, v.slot.To = r.Seq, r.Hash, r.Time
+	if r.Time.Before(v.time) {
+		v.find(ProblemClock, true, "its time is "+v.time.Sub(r.Time).String()+" before that of the record before it")
+	}
+	v.time = r.Time
+	if r.Kind == Start {
+		v.reportOpen()
+		v.p.reset()
+		return
+	}
+	if wrong := v.p.add(r); wrong != "" {
+		v.find(ProblemPairing, false, wrong)
+	}
+}
+
+// reportOpen warns of what is open where a process began or the log ends.
+func (v *verifier) reportOpen() {
+	for _, r := range v.p.unpaid() {
+		text := "the intent of call " + r.CallID + " has no outcome"
+		if r.Kind == JobEnd {
+			text = "job " + r.JobID + " has no end"
+		}
+		v.find(ProblemOpen, true, text)
+	}
+	if n := v.p.uncounted; n > 0 {
+		v.find(ProblemOpen, true, fmt.Sprintf("%d more intents or jobs have no end", n))
+	}
+}
+
+func (v *verifier) verifyEnd(segments int) {
+	last := v.seq
+	v.segment, v.line, v.seq = 0, 0, 0
+	switch {
+	case v.headErr != nil && segments > 0:
+		v.find(ProblemHead, false, v.headErr.Error()+", so nobody can tell whether the end was cut off")
+	case v.headErr == nil && v.head.end.seq > last:
+		v.find(ProblemTail, false, fmt.Sprintf("the records from %d to %d are missing at the end", last+1, v.head.end.seq))
+	}
+	v.slot.OpenCalls, v.slot.OpenJobs = len(v.p.calls), len(v.p.jobs)
+	if !v.slot.Live {
+		v.reportOpen()
+	}
+}

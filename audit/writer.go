@@ -1,0 +1,317 @@
+package audit
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+const (
+	syncEvery  = time.Second // AUDIT__FSYNC=interval
+	maxUnsync  = 1 << 20     // bytes that may wait for that
+	headEvery  = 1000        // records after which the head is made durable
+	openWindow = 4096        // ends that a running log remembers
+)
+
+// A writer is the only one that writes a log. One goroutine uses it; what others may read is atomic.
+//
+// After an error of the file system no descriptor is trusted (AUD-06): the segment is opened again, its last line compared, and
+// what was not acknowledged is cut off (AUD-05). After a full disk there must be room again, too.
+type writer struct {
+	folder
+	cfg Config
+	log *zap.Logger
+
+	attached bool // the log's end is known
+	file     File // nil: not trusted
+	head     File
+	end      position  // behind the last acknowledged record
+	durable  position  // behind the last record that is on the disk
+	unsynced []byte    // the lines between the two
+	synced   time.Time // when there were none
+	start    place     // of the last start record
+	headAt   uint64    // seq of the last head that is on the disk
+
+	opening []Record // what begins this process's part of the log
+	notes   []*entry // records of the log's own, to be written before all else
+	open    *pairing // what this process owes
+	buf     []byte
+	headBuf []byte
+
+	fault atomic.Pointer[error] // why only what is owed is written; nil: healthy
+	busy  atomic.Int64          // since when the disk is at work, in Unix nanoseconds; 0: it isn't
+	tried time.Time             // when it was last tried to mend it
+	gap   *gap                  // what the log must say of the last fault
+
+	crashed []Record // what attaching ended in the name of a process that crashed
+}
+
+// An entry is a record on its way. Its done takes one result and never blocks.
+type entry struct {
+	body     []byte
+	record   Record // what pairing needs of it
+	reserved bool
+	state    atomic.Int32 // waiting, taken or abandoned
+	done     chan error   // nil for a note
+}
+
+// States of an entry: either the writer takes it, or its caller gives it up before that.
+const (
+	waiting int32 = iota
+	taken
+	abandoned
+)
+
+// note queues a record of the log's own.
+func (w *writer) note(r Record) {
+	w.notes = append(w.notes, noteEntry(r))
+}
+
+func noteEntry(r Record) *entry {
+	r.Severity = severity(&r)
+	return &entry{body: appendBody(nil, &r), record: r, reserved: true}
+}
+
+// newWriter returns a writer that begins its part of the log with a record, if it has one.
+func newWriter(cfg Config, opening ...Record) *writer {
+	return &writer{
+		folder: folder{fs: cfg.FS, dir: cfg.Dir}, cfg: cfg, log: cfg.Log,
+		opening: opening, open: newPairing(openWindow),
+	}
+}
+
+// begin finds the log and writes what it begins with. After an error the writer holds no files.
+func (w *writer) begin() error {
+	if err := w.mend(); err != nil {
+		w.blame(err)
+		if !w.attached {
+			return err
+		}
+	}
+	if err := w.writeReserved(nil); err != nil {
+		return err
+	}
+	w.writeHead(true)
+	return nil
+}
+
+// restless reports whether there is something to tend to.
+func (w *writer) restless() bool { return w.fault.Load() != nil || len(w.unsynced) > 0 }
+
+// commit makes a batch durable and tells each entry how that went. Reserved ones are tried harder.
+func (w *writer) commit(batch []*entry) {
+	w.busy.Store(time.Now().UnixNano())
+	defer w.busy.Store(0)
+	if w.healthy() {
+		err := w.write(batch)
+		if err == nil {
+			answer(batch, nil)
+			w.writeHead(false)
+			return
+		}
+		w.distrust(err)
+	}
+	refusal := fmt.Errorf("%w: %w", ErrUnwritable, *w.fault.Load())
+	var owed []*entry
+	for _, e := range batch {
+		if e.reserved {
+			owed = append(owed, e)
+		} else {
+			w.gap.refused++
+			e.done <- refusal
+		}
+	}
+	if len(owed) == 0 {
+		return
+	}
+	if err := w.writeReserved(owed); err != nil {
+		w.gap.refused += len(owed)
+		answer(owed, fmt.Errorf("%w: %w", ErrUnwritable, err))
+		return
+	}
+	answer(owed, nil)
+	w.writeHead(false)
+}
+
+func answer(batch []*entry, err error) {
+	for _, e := range batch {
+		e.done <- err
+	}
+}
+
+// write appends the log's own notes and a batch, and makes them durable where that is the mode. An error leaves the log as
+// it was, for all but its descriptors.
+func (w *writer) write(batch []*entry) error {
+	if err := w.roll(batch); err != nil {
+		return err
+	}
+	own := w.notes
+	said := w.gap != nil && w.fault.Load() == nil
+	if said {
+		own = append(slices.Clip(own), noteEntry(w.gap.record()))
+	}
+	now := time.Now()
+	end, start := w.assemble(own, batch, now)
+	n, err := w.file.Write(w.buf)
+	if err == nil && n < len(w.buf) {
+		err = io.ErrShortWrite
+	}
+	if err != nil {
+		return fmt.Errorf("writing: %w", err)
+	}
+	if err := w.settle(end, now); err != nil {
+		return err
+	}
+	w.end, w.start, w.notes = end, start, nil
+	if said {
+		w.gap = nil
+	}
+	for _, list := range [...][]*entry{own, batch} {
+		for _, e := range list {
+			if e.record.Kind == Start {
+				w.open.reset()
+			}
+			w.open.add(&e.record)
+		}
+	}
+	return nil
+}
+
+// assemble makes lines of own and batch, in w.buf, and returns where the log will end and where its last process began.
+func (w *writer) assemble(own, batch []*entry, now time.Time) (end position, start place) {
+	var room [40]byte
+	ts := appendTime(room[:0], now)
+	w.buf = w.buf[:0]
+	end, start = w.end, w.start
+	for _, list := range [...][]*entry{own, batch} {
+		for _, e := range list {
+			if e.record.Kind == Start {
+				start = end.place
+			}
+			before := len(w.buf)
+			w.buf, end.hash = appendLine(w.buf, end.seq+1, ts, e.body, end.hash)
+			end.seq++
+			end.offset += int64(len(w.buf) - before)
+		}
+	}
+	return end, start
+}
+
+// settle makes what was just written durable, now or, where the mode allows it, soon.
+func (w *writer) settle(end position, now time.Time) error {
+	if w.cfg.Fsync != FsyncInterval {
+		return w.sync(end, now)
+	}
+	if before := len(w.unsynced); before+len(w.buf) > maxUnsync || now.Sub(w.synced) >= syncEvery {
+		return w.sync(end, now)
+	}
+	w.unsynced = append(w.unsynced, w.buf...)
+	return nil
+}
+
+// sync makes everything up to end durable.
+func (w *writer) sync(end position, now time.Time) error {
+	if err := w.file.Sync(); err != nil {
+		return fmt.Errorf("making durable: %w", err)
+	}
+	w.durable, w.synced, w.unsynced = end, now, w.unsynced[:0]
+	return nil
+}
+
+// roll begins a new segment where the batch would make this one too large.
+func (w *writer) roll(batch []*entry) error {
+	size := w.end.offset
+	for _, e := range batch {
+		size += int64(len(e.body)) + maxFrame
+	}
+	if w.end.offset == 0 || size <= w.cfg.MaxBytes {
+		return nil
+	}
+	if len(w.unsynced) > 0 {
+		if err := w.sync(w.end, time.Now()); err != nil {
+			return err
+		}
+	}
+	next := w.end
+	next.place = place{segment: w.end.seq + 1}
+	f, err := w.openEnd(next)
+	if err != nil {
+		return err
+	}
+	old := w.file
+	w.file, w.end, w.durable = f, next, next
+	if err := old.Close(); err != nil {
+		return fmt.Errorf("closing a segment: %w", err)
+	}
+	w.note(Record{Kind: Event, Name: LogRotated, Detail: map[string]string{"records_before": strconv.FormatUint(w.end.seq, 10)}})
+	return nil
+}
+
+// writeHead says in the head what is durable, and makes the head so now and then, or at once. An error makes the log
+// unhealthy; what was acknowledged stays so.
+func (w *writer) writeHead(now bool) {
+	err := w.putHead()
+	if err == nil && (now || w.durable.seq >= w.headAt+headEvery) {
+		w.headAt = w.durable.seq
+		if err = w.head.Sync(); err != nil {
+			err = fmt.Errorf("making the head durable: %w", err)
+		}
+	}
+	if err != nil {
+		w.distrust(err)
+	}
+}
+
+func (w *writer) putHead() error {
+	w.headBuf = head{w.durable, w.start}.append(w.headBuf[:0])
+	if _, err := w.head.WriteAt(w.headBuf, 0); err != nil {
+		return fmt.Errorf("writing the head: %w", err)
+	}
+	return nil
+}
+
+// tend does what is due when nobody writes: it mends what is broken and makes durable what isn't.
+func (w *writer) tend() {
+	w.busy.Store(time.Now().UnixNano())
+	defer w.busy.Store(0)
+	switch {
+	case w.fault.Load() != nil:
+		if !w.healthy() {
+			return
+		}
+		if err := w.write(nil); err != nil {
+			w.distrust(err)
+			return
+		}
+	case len(w.unsynced) > 0:
+		if err := w.sync(w.end, time.Now()); err != nil {
+			w.distrust(err)
+			return
+		}
+	default:
+		return
+	}
+	w.writeHead(false)
+}
+
+// finish writes the last records and closes the files.
+func (w *writer) finish(last Record) error {
+	if !w.attached {
+		return *w.fault.Load()
+	}
+	last.Count = w.open.owed()
+	w.note(last)
+	err := w.writeReserved(nil)
+	if err == nil && len(w.unsynced) > 0 {
+		err = w.sync(w.end, time.Now())
+	}
+	if err == nil {
+		w.writeHead(true)
+	}
+	return joinClose(err, w.file, w.head)
+}
