@@ -1,7 +1,6 @@
 package mcpserver
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -16,7 +15,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/comfygate/comfygate/auth"
-	"github.com/comfygate/comfygate/tools"
 )
 
 // serveMCP is the way to mcp-go's Streamable HTTP handler. It lets through what that handler may see: messages of bounded size and strict
@@ -164,10 +162,8 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request, req *request, who 
 
 // forward lets mcp-go serve the message.
 func (s *Server) forward(w http.ResponseWriter, r *http.Request, req *request, e envelope, b []byte) {
-	ctx, cancel := context.WithCancelCause(r.Context())
-	defer cancel(nil)
-	gone := context.AfterFunc(r.Context(), func() { cancel(tools.ErrCallerGone) })
-	defer gone()
+	ctx, cancel, release := callsOf(r.Context())
+	defer release()
 	if e.id != nil && req.session != "" {
 		defer s.running.add(req.session, e.id, cancel)()
 	}

@@ -54,12 +54,16 @@ func (p *progress) report(u tools.Progress) {
 		return
 	}
 	p.pending = &u
+	p.offer()
+}
+
+// offer sends the pending step if it is time, and otherwise when it will be. mu is held.
+func (p *progress) offer() {
 	wait := progressEvery - time.Since(p.sent)
-	if !p.begun || wait <= 0 {
+	switch {
+	case !p.begun || wait <= 0:
 		p.flush(false)
-		return
-	}
-	if p.timer == nil {
+	case p.timer == nil:
 		p.timer = time.AfterFunc(wait, p.due)
 	}
 }
@@ -68,8 +72,8 @@ func (p *progress) due() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.timer = nil
-	if !p.closed {
-		p.flush(false)
+	if !p.closed && p.pending != nil {
+		p.offer() // a step may have left in the meantime
 	}
 }
 

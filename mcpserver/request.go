@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"time"
+
+	"github.com/comfygate/comfygate/tools"
 )
 
 // A request is what is known of one protocol request besides its message. It rides in the context from the transport to the handler.
@@ -33,5 +35,16 @@ func requestFrom(ctx context.Context) *request {
 	return &request{
 		arrived: time.Now(),
 		send:    func(context.Context, string, map[string]any, bool) error { return nil },
+	}
+}
+
+// callsOf returns the context of a caller's calls: it ends when the caller's own does, and then says that the caller has gone; cancel ends
+// it for another reason. release ends the watch and, if it still goes on, the context.
+func callsOf(ctx context.Context) (calls context.Context, cancel context.CancelCauseFunc, release func()) {
+	calls, cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { cancel(tools.ErrCallerGone) })
+	return calls, cancel, func() {
+		stop()
+		cancel(tools.ErrCallerGone)
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"github.com/comfygate/comfygate/auth"
-	"github.com/comfygate/comfygate/tools"
 )
 
 // conns are the open HTTP+SSE connections, each with its owner.
@@ -75,13 +74,13 @@ func (s *Server) serveSSE(w http.ResponseWriter, r *http.Request) {
 	}
 	defer release()
 
-	ctx, cancel := context.WithCancelCause(r.Context())
+	ctx, cancel, leave := callsOf(r.Context())
 	c := &sseConn{conn: s.newConn("sse", newID()+newID()), owner: who.Name, cancel: cancel}
 	c.receive = func(message []byte) *protocolError { return c.conn.receive(ctx, message) }
 	s.conns.add(c)
 	defer func() {
 		s.conns.remove(c.id)
-		cancel(tools.ErrCallerGone)
+		leave()
 		c.wait()
 	}()
 

@@ -25,7 +25,7 @@ func (s *Server) ServeStdio(ctx context.Context, in io.Reader, out io.Writer) er
 	if _, ok := auth.FromContext(ctx); !ok {
 		return errors.New("mcpserver: stdio without a principal")
 	}
-	calls, cancel := context.WithCancelCause(ctx)
+	calls, cancel := context.WithCancelCause(context.WithoutCancel(ctx)) // a told end is no cancellation of the calls
 	defer cancel(nil)
 	c := s.newConn("stdio", "stdio-"+newID())
 
@@ -45,6 +45,8 @@ func (s *Server) ServeStdio(ctx context.Context, in io.Reader, out io.Writer) er
 	case err = <-read:
 	case <-calls.Done():
 		err = context.Cause(calls)
+	case <-ctx.Done():
+		err = context.Cause(ctx)
 	}
 	quiet := make(chan struct{})
 	go func() {

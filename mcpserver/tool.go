@@ -1,6 +1,7 @@
 package mcpserver
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,6 +32,8 @@ func newTool(t tools.Tool) (*tool, error) {
 		return nil, fmt.Errorf("mcpserver: %q is no name for a tool", t.Name)
 	case t.Description == "" || len(t.Description) > maxText:
 		return nil, fmt.Errorf("mcpserver: the description of %s has %d bytes, not 1 to %d", t.Name, len(t.Description), maxText)
+	case bytes.Contains(t.Schema, []byte("x-mcp-header")): // MCP-36
+		return nil, fmt.Errorf("mcpserver: %s would send arguments in headers", t.Name)
 	case t.Decode == nil:
 		return nil, fmt.Errorf("mcpserver: %s has no Decode", t.Name)
 	}
