@@ -85,6 +85,22 @@ func TestStart_succeeds(t *testing.T) {
 	})
 }
 
+// A job that was never seen running has a start and an end all the same.
+func TestStart_endsAtOnce(t *testing.T) {
+	t.Parallel()
+	inBubble(t, nil, func(b *bench) {
+		t := b.t
+		j := b.start(t, b.spec("ann", "c1"))
+		r := b.server.run(t, 0)
+		time.Sleep(time.Minute)
+		r.set(comfy.Progress{State: comfy.Succeeded})
+		r.succeed(1)
+		if j = b.ended(t, j); j.Started.IsZero() || j.Ended.Sub(j.Started) > time.Second {
+			t.Errorf("started %v, ended %v", j.Started, j.Ended)
+		}
+	})
+}
+
 // SC-51.
 func TestStart_SC51_purgesHistory(t *testing.T) {
 	t.Parallel()

@@ -383,6 +383,22 @@ func TestClose(t *testing.T) {
 			}
 		})
 	})
+	t.Run("while a picture is fetched", func(t *testing.T) {
+		t.Parallel()
+		inBubble(t, func(c *jobs.Config, _ *server) { c.CancelOnClose = true }, func(b *bench) {
+			t := b.t
+			b.server.onView = func(comfy.Output) error { time.Sleep(time.Second); return context.Canceled }
+			j := b.start(t, b.spec("ann", "c1"))
+			b.server.run(t, 0).succeed(1)
+			synctest.Wait()
+			if err := b.Close(t.Context()); err != nil {
+				t.Errorf("Close: %v", err)
+			}
+			if got := b.record(t, j); got.Status != "detached" {
+				t.Errorf("record %+v", got)
+			}
+		})
+	})
 	t.Run("with a server that does not let go", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {

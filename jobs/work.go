@@ -111,14 +111,13 @@ func (w *worker) once(alive, ctx context.Context) error {
 		return err
 	}
 	res, err := w.follow(alive, ctx, run)
+	if err == nil {
+		if err = w.collect(alive, res); err != nil && alive.Err() != nil {
+			err = errDetached // the pictures lie at the server
+		}
+	}
 	if errors.Is(err, errDetached) {
 		return err
-	}
-	if err == nil {
-		err = w.collect(alive, res)
-	}
-	if err != nil && alive.Err() != nil && !w.cfg.CancelOnClose {
-		return errDetached // the pictures lie at the server
 	}
 	if w.cfg.PurgeHistory {
 		if err := w.server.DeleteHistory(alive, id); err != nil {
@@ -200,6 +199,7 @@ func (w *worker) follow(alive, ctx context.Context, run Run) (comfy.Result, erro
 		late.Reset(w.left(started))
 		select {
 		case <-run.Done():
+			w.observe(alive, run.Progress())
 			return result(alive, run, nil)
 		case <-changed:
 		case <-late.C:
@@ -229,7 +229,7 @@ func (w *worker) left(started time.Time) time.Duration {
 func (w *worker) observe(ctx context.Context, p comfy.Progress) (started time.Time) {
 	var began bool
 	w.change(w.e, func(j *Job) {
-		if p.State != "" && p.State != comfy.Pending && j.State == Queued {
+		if j.State == Queued && hasBegun(p) {
 			began = true
 			j.State, j.Started = Running, p.StartedAt
 			if j.Started.IsZero() {
@@ -246,6 +246,11 @@ func (w *worker) observe(ctx context.Context, p comfy.Progress) (started time.Ti
 		w.save(ctx, w.e)
 	}
 	return started
+}
+
+// hasBegun reports whether the server has worked on a run; one that ended at once may never have been seen running.
+func hasBegun(p comfy.Progress) bool {
+	return p.State == comfy.Running || p.State == comfy.Succeeded || p.State == comfy.Failed || !p.StartedAt.IsZero()
 }
 
 // stop cancels run at the server and returns why, or how the run ended before that. A server that is away is asked again when it is
@@ -288,7 +293,7 @@ func (w *worker) stop(alive context.Context, run Run, why error) (comfy.Result, 
 
 // result is the end of a run that is done. asked is why it was to be stopped; nil if it was not.
 func result(ctx context.Context, run Run, asked error) (comfy.Result, error) {
-	res, err := run.Result(ctx)
+	res, err := run.Result(context.WithoutCancel(ctx)) // it is there
 	switch {
 	case err != nil:
 		return res, err

@@ -80,8 +80,8 @@ func (e *Env) finished(ctx context.Context, c Caller, j jobs.Job, format images.
 		r.Links = append(r.Links, link(im))
 		r.Outputs = append(r.Outputs, im.SHA256)
 	}
-	if j.SaveErr != nil && c.Transport == "stdio" {
-		b.WriteString("The pictures could not be saved into the output folder; they are kept here for a while.\n")
+	if j.SaveErr != nil {
+		b.WriteString("The pictures could not be saved into the output folder; they are kept here for a while only.\n")
 	}
 	describe(&b, j)
 	fmt.Fprintf(&b, "Job: %s\n", j.ID)

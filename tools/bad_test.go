@@ -115,7 +115,8 @@ func with(tool, path, value string) string {
 func TestArguments_SC48_badValues(t *testing.T) {
 	t.Parallel()
 	bad := badValues()
-	for _, tool := range newBench(t, nil).list {
+	b := newBench(t, nil)
+	for _, tool := range b.list {
 		rows := maps.Clone(bad[tool.Name])
 		eachProperty(t, schemaOf(t, tool), "", func(path string, _ map[string]any) {
 			values := rows[path]
@@ -124,7 +125,6 @@ func TestArguments_SC48_badValues(t *testing.T) {
 				t.Errorf("%s: %s has no bad value in the table", tool.Name, path)
 			}
 			for _, value := range values {
-				b := newBench(t, nil)
 				args := with(tool.Name, path, value)
 				_, err := b.resolve(t, tool.Name, args)
 				if err == nil {

@@ -39,6 +39,7 @@ type bench struct {
 	catalog  *fakeCatalog
 	env      tools.Env
 	list     []tools.Tool
+	schemas  map[string]*jsonschema.Schema // compiled, by tool
 	released int
 	told     []tools.Progress
 }
@@ -50,6 +51,7 @@ func newBench(tb testing.TB, change func(*tools.Env)) *bench {
 		pictures: &fakePictures{known: map[string]images.Image{imgID: picture(1024, 1024)}},
 		server:   newFakeServer(),
 		catalog:  &fakeCatalog{},
+		schemas:  make(map[string]*jsonschema.Schema),
 	}
 	rules, err := policy.New(policy.Config{ModelDeny: []string{"secret*"}})
 	if err != nil {
@@ -105,7 +107,10 @@ func (b *bench) resolve(t *testing.T, name, args string) (tools.Plan, error) {
 	if err != nil {
 		t.Fatalf("%s: %v", args, err)
 	}
-	if err := compile(t, tool.Schema).Validate(doc); err != nil {
+	if b.schemas[name] == nil {
+		b.schemas[name] = compile(t, tool.Schema)
+	}
+	if err := b.schemas[name].Validate(doc); err != nil {
 		return nil, err
 	}
 	a, err := tool.Decode(json.RawMessage(args))

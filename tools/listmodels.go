@@ -19,8 +19,9 @@ const (
 
 // Bounds of what list_models names at once.
 const (
-	defaultList = 50
-	maxList     = 500
+	defaultList  = 50
+	maxList      = 500
+	maxListChars = 30_000 // of names: they stand in the text and in the structured content
 )
 
 // fileKinds are the kinds of files in the order in which they are told.
@@ -204,7 +205,18 @@ func (a listArgs) names(ctx context.Context) (listView, error) {
 			names = append(names, clean(name, 300))
 		}
 	}
-	return listView{Kind: a.in.Kind, Total: new(len(names)), Names: names[:min(len(names), a.limit())]}, nil
+	return listView{Kind: a.in.Kind, Total: new(len(names)), Names: names[:a.fitting(names)]}, nil
+}
+
+// fitting is how many of names an answer holds.
+func (a listArgs) fitting(names []string) int {
+	chars := 0
+	for i, name := range names {
+		if chars += len(name) + len(`"",`); i == a.limit() || chars > maxListChars {
+			return i
+		}
+	}
+	return len(names)
 }
 
 func (a listArgs) matches(name string) bool {

@@ -316,7 +316,7 @@ func TestStatus_C14_overall(t *testing.T) {
 // decision "errors name ComfyUI's URL over stdio, or for the scope operate".
 func TestStatus_addressIsForTheTrusted(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, nil)
+	b := newBench(t, func(e *tools.Env) { e.Settings.OutputDir = "/home/ann/Pictures" })
 	for name, tt := range map[string]struct {
 		transport string
 		role      policy.Role
@@ -327,6 +327,9 @@ func TestStatus_addressIsForTheTrusted(t *testing.T) {
 		c := b.caller()
 		c.Transport, c.Principal.Scopes = tt.transport, policy.ScopesOf(tt.role)
 		r, err := b.runAs(t.Context(), t, c, "status", `{}`)
+		if folder := strings.Contains(r.Text, "/home/ann"); folder != (tt.transport == "stdio") {
+			t.Errorf("%s: the output folder is told: %v", name, folder)
+		}
 		if told := strings.Contains(r.Text, "8188"); err != nil || told != tt.told {
 			t.Errorf("%s: told %v, %v", name, told, err)
 		}
@@ -408,6 +411,20 @@ func TestListModels_SC52(t *testing.T) {
 	}
 	if r := b.mustRun(t, "list_models", `{"kind":"loras","limit":1}`); decodeText(t, r)["total"] != 2.0 {
 		t.Errorf("a cut list does not say so: %s", r.Text)
+	}
+}
+
+// MCP-35: however long names are, a list stays within an answer.
+func TestListModels_MCP35_long(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	b.server.files["vae"] = nil
+	for i := range 500 {
+		b.server.files["vae"] = append(b.server.files["vae"], comfy.ModelFile{Name: fmt.Sprintf("%s%03d.safetensors", strings.Repeat("x", 270), i)})
+	}
+	r := b.mustRun(t, "list_models", `{"kind":"vae","limit":500}`)
+	if v := decodeText(t, r); v["total"] != 500.0 || len(r.Text) > 31_000 || len(r.Text) < 29_000 {
+		t.Errorf("%d characters, total %v", len(r.Text), v["total"])
 	}
 }
 

@@ -131,6 +131,7 @@ type statusView struct {
 	Queue    queueView      `json:"queue"`
 	Jobs     []jobView      `json:"jobs"`
 	Security securityView   `json:"security"`
+	Output   string         `json:"output_folder,omitempty"` // where full pictures are saved
 }
 
 // A serverView is ComfyUI.
@@ -186,6 +187,9 @@ func (e *Env) overall(ctx context.Context, c Caller) (Result, error) {
 	}
 	if !h.Since.IsZero() && h.Reachable == v.Server.Reachable {
 		v.Server.Since = new(h.Since.UTC().Truncate(time.Second))
+	}
+	if c.Transport == "stdio" {
+		v.Output = e.Settings.OutputDir
 	}
 	if c.Transport == "stdio" || c.Principal.Can(policy.Operate) {
 		v.Server.URL = e.Settings.URL
