@@ -3,7 +3,6 @@ package images
 import (
 	"encoding/binary"
 	"image"
-	"image/color"
 	"image/draw"
 )
 
@@ -88,15 +87,17 @@ func eightBit(m image.Image) *image.NRGBA {
 	if n, ok := m.(*image.NRGBA); ok {
 		return n
 	}
-	n := image.NewNRGBA(image.Rect(0, 0, m.Bounds().Dx(), m.Bounds().Dy()))
-	if a, ok := m.(*image.NYCbCrA); ok { // image/draw would go through premultiplied colour and lose bits
-		for y := range n.Rect.Dy() {
-			for x := range n.Rect.Dx() {
-				n.SetNRGBA(x, y, color.NRGBAModel.Convert(a.At(a.Rect.Min.X+x, a.Rect.Min.Y+y)).(color.NRGBA)) //nolint:errcheck,forcetypeassert // the model's own type
-			}
-		}
-		return n
+	b := m.Bounds()
+	if opaque(m) { // premultiplied and straight are then the same, and image/draw is quick with the former
+		p := image.NewRGBA(image.Rect(0, 0, b.Dx(), b.Dy()))
+		draw.Draw(p, p.Rect, m, b.Min, draw.Src)
+		return &image.NRGBA{Pix: p.Pix, Stride: p.Stride, Rect: p.Rect}
 	}
-	draw.Draw(n, n.Rect, m, m.Bounds().Min, draw.Src)
+	n := image.NewNRGBA(image.Rect(0, 0, b.Dx(), b.Dy()))
+	for y := range b.Dy() {
+		for x := range b.Dx() {
+			n.Set(x, y, m.At(b.Min.X+x, b.Min.Y+y)) // image/draw would premultiply and lose bits
+		}
+	}
 	return n
 }

@@ -27,6 +27,9 @@ var ErrNotFound = errors.New("no such picture")
 // ErrPending answers for a picture that an upload link still waits for (UPLOAD_PENDING).
 var ErrPending = errors.New("the picture is not uploaded yet")
 
+// ErrNotEncodable answers for a picture that the encoder of the format asked for cannot handle. Another format will do.
+var ErrNotEncodable = errors.New("this picture cannot be encoded in that format; ask for png or jpeg")
+
 // A TypeError says that bytes are not a picture of an accepted format (UNEXPECTED_OUTPUT_TYPE).
 type TypeError struct{ Got string } // sniffed media type
 

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"sync"
@@ -174,23 +175,28 @@ func (l *Links) CheckUpload(token string) (owner, id string, maxBytes int64, err
 func (l *Links) promise(t ticket) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	mine := 0
-	for id, w := range l.waiting {
-		switch {
-		case time.Now().Unix() >= w.Expires || !l.store.pending(w.Owner, id): // expired, or kept
-			delete(l.waiting, id)
-		case w.Owner == t.Owner:
-			mine++
+	if l.full(t.Owner) { // by what was promised; ask the disk what was kept meanwhile
+		maps.DeleteFunc(l.waiting, func(id string, w ticket) bool { return !l.store.pending(w.Owner, id) })
+		if l.full(t.Owner) {
+			return ErrTooManyLinks
 		}
-	}
-	if mine >= maxPromises || len(l.waiting) >= maxPromisesInAll {
-		return ErrTooManyLinks
 	}
 	if err := l.store.writeFile(t.ID, pendingExt, t.text()); err != nil {
 		return err
 	}
 	l.waiting[t.ID] = t
 	return nil
+}
+
+// full reports whether owner, or all together, have promised all they may.
+func (l *Links) full(owner string) bool {
+	mine := 0
+	for _, w := range l.waiting {
+		if w.Owner == owner {
+			mine++
+		}
+	}
+	return mine >= maxPromises || len(l.waiting) >= maxPromisesInAll
 }
 
 // pendingExt ends the name of a file that stands for a promised picture.

@@ -25,7 +25,7 @@ func (s *Store) Preview(ctx context.Context, owner, id string, maxSide, maxBytes
 
 // Render returns owner's picture scaled to at most maxSide (0 = as it is) in format f ("" = as stored), within maxBytes
 // of encoded bytes (0 = any): it is a *BoundsError when no quality of that format fits.
-// WebP is lossless (IMG-07). A picture that is asked for as it is stored comes as its stored bytes.
+// WebP is lossless (IMG-07); a few pictures it cannot hold are [ErrNotEncodable]. A picture that is asked for as it is stored comes as its stored bytes.
 func (s *Store) Render(ctx context.Context, owner, id string, maxSide int, f Format, maxBytes int) (Rendition, error) {
 	return s.rendition(ctx, owner, rendering{id: id, side: maxSide, format: f, bytes: maxBytes})
 }
@@ -178,7 +178,6 @@ func (k rendering) encode(ctx context.Context, m image.Image, f Format, mark *Ma
 
 // encode encodes m and puts the mark in.
 func encode(m image.Image, f Format, l level, mark *Mark) ([]byte, error) {
-	const webpSide = 1 << 14
 	var b, marked bytes.Buffer
 	var err error
 	switch f {
@@ -188,10 +187,7 @@ func encode(m image.Image, f Format, l level, mark *Mark) ([]byte, error) {
 	case JPEG:
 		err = jpeg.Encode(&b, m, &jpeg.Options{Quality: l.quality})
 	case WebP:
-		if side := max(m.Bounds().Dx(), m.Bounds().Dy()); side >= webpSide {
-			return nil, &BoundsError{What: "side", Got: int64(side), Max: webpSide - 1}
-		}
-		err = nativewebp.Encode(&b, m, nil)
+		err = encodeWebP(&b, m)
 	default:
 		return nil, &TypeError{Got: string(f)}
 	}
@@ -205,6 +201,29 @@ func encode(m image.Image, f Format, l level, mark *Mark) ([]byte, error) {
 		return nil, fmt.Errorf("marking picture: %w", err)
 	}
 	return marked.Bytes(), nil
+}
+
+// encodeWebP encodes m without loss, or says [ErrNotEncodable]. The encoder is young: it panics on some pictures and writes
+// broken files for others (its code words get too long), so what it wrote is decoded and compared.
+func encodeWebP(b *bytes.Buffer, m image.Image) (err error) {
+	const most = 1<<14 - 1
+	if side := max(m.Bounds().Dx(), m.Bounds().Dy()); side > most {
+		return &BoundsError{What: "side", Got: int64(side), Max: most}
+	}
+	defer func() {
+		if recover() != nil {
+			err = ErrNotEncodable
+		}
+	}()
+	want := eightBit(m)
+	if err := nativewebp.Encode(b, want, nil); err != nil {
+		return ErrNotEncodable
+	}
+	m, err = decode(WebP, bytes.NewReader(b.Bytes()))
+	if got, ok := m.(*image.NRGBA); err != nil || !ok || !bytes.Equal(got.Pix, want.Pix) {
+		return ErrNotEncodable
+	}
+	return nil
 }
 
 // scaled returns the size of a w×h picture within side pixels a side; 0 = as it is. It never grows, and never vanishes.

@@ -1,0 +1,26 @@
+package images
+
+import (
+	"context"
+	"image"
+	"io"
+)
+
+// What tests need of the inside: a decoder that panics, and memory that is taken.
+func Guarded(f Format, d func(io.Reader) (image.Image, error), r io.Reader) (image.Image, error) {
+	return guarded(f, d, r)
+}
+
+func (s *Store) Reserve(ctx context.Context, w, h int) (func(), error) {
+	return s.reserve(ctx, w, h, decodeCost)
+}
+
+// ShrinkCache gives the store an empty cache of fewer bytes.
+func (s *Store) ShrinkCache(bound int) { s.cache = newCache(bound) }
+
+// CacheBytes returns what the cache of renditions holds, and its bound.
+func (s *Store) CacheBytes() (held, bound int) {
+	s.cache.mu.Lock()
+	defer s.cache.mu.Unlock()
+	return s.cache.size, s.cache.max
+}
