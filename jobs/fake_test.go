@@ -392,6 +392,13 @@ func (b *bench) start(t *testing.T, s jobs.Spec) jobs.Job {
 	return j
 }
 
+// releases counts how often the place of a call was given back.
+func (b *bench) releases(call string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.released[call]
+}
+
 // ended waits for the job's end.
 func (b *bench) ended(t *testing.T, j jobs.Job) jobs.Job {
 	t.Helper()

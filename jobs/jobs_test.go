@@ -47,8 +47,14 @@ func TestStart_succeeds(t *testing.T) {
 		if !regexp.MustCompile(`^[a-z2-7]{26}$`).MatchString(j.ID) || j.State != jobs.Queued {
 			t.Errorf("job %q is %s", j.ID, j.State)
 		}
+		if b.releases("c1") != 0 {
+			t.Error("the place in the queue was given back before the job was submitted")
+		}
 		r := b.server.run(t, 0)
 		time.Sleep(time.Second)
+		if b.releases("c1") != 1 {
+			t.Error("a submitted job keeps its place in the queue")
+		}
 		r.set(comfy.Progress{State: comfy.Running, Class: "KSampler", Step: 3, Steps: 20, Fraction: 0.1, Preview: []byte("p"), PreviewMIME: "image/jpeg"})
 		synctest.Wait()
 		j, err := b.Get(t.Context(), "ann", j.ID)
@@ -97,6 +103,19 @@ func TestStart_endsAtOnce(t *testing.T) {
 		r.succeed(1)
 		if j = b.ended(t, j); j.Started.IsZero() || j.Ended.Sub(j.Started) > time.Second {
 			t.Errorf("started %v, ended %v", j.Started, j.Ended)
+		}
+	})
+}
+
+// SC-51: who is to fetch the pictures of a job that was left to its server finds them by its history.
+func TestClose_SC51_keepsHistoryOfDetached(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(c *jobs.Config, _ *server) { c.PurgeHistory = true }, func(b *bench) {
+		t := b.t
+		b.start(t, b.spec("ann", "c1"))
+		b.server.run(t, 0).set(comfy.Progress{State: comfy.Running})
+		if err := b.Close(t.Context()); err != nil || len(b.server.deleted) != 0 {
+			t.Errorf("Close: %v; deleted %v", err, b.server.deleted)
 		}
 	})
 }

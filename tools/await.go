@@ -53,7 +53,7 @@ func stage(j jobs.Job) string {
 	case p.Unreachable:
 		return "ComfyUI does not answer; waiting for it"
 	case j.State == jobs.Queued && p.Position > 1:
-		return fmt.Sprintf("waiting, %d jobs ahead", p.Position-1)
+		return "waiting, " + count(p.Position-1, "job") + " ahead"
 	case j.State == jobs.Queued:
 		return "waiting, next in line"
 	case p.Steps > 0:
@@ -65,24 +65,20 @@ func stage(j jobs.Job) string {
 }
 
 // abandon decides about the job of a call whose context ended: it is stopped where the caller asked for that, or went away and the
-// operator wants its jobs stopped; else it runs on. The error it returns is the call's, nil when the call may still answer.
+// operator wants its jobs stopped; else, also where the call's own time was over, it runs on. The error it returns is the call's.
 func (e *Env) abandon(ctx context.Context, c Caller, j jobs.Job) error {
 	if ctx.Err() == nil || j.Over() {
 		return nil
 	}
-	gone, stop := e.leaves(ctx, c)
-	if !gone {
-		return nil // the call's own time is over: as if the wait were
+	if _, stop := e.leaves(ctx, c); !stop {
+		return nil // an answer that the job runs on, to whom it may reach
 	}
-	if stop {
-		owed, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
-		defer cancel()
-		if _, err := e.Jobs.Cancel(owed, j.Owner, j.ID); err != nil {
-			return fmt.Errorf("stopping the job of a cancelled call: %w", errors.Join(err, context.Canceled))
-		}
-		return context.Canceled
+	owed, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
+	defer cancel()
+	if _, err := e.Jobs.Cancel(owed, j.Owner, j.ID); err != nil {
+		return fmt.Errorf("stopping the job of a cancelled call: %w", errors.Join(err, context.Canceled))
 	}
-	return nil
+	return context.Canceled
 }
 
 // leaves tells whether ctx's end means that the caller left the call, and whether its job is to be stopped then.

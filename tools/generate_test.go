@@ -213,6 +213,47 @@ func TestGenerate_answers(t *testing.T) {
 	}
 }
 
+// MCP-15: progress increases strictly, also while a job moves up in line or the server is away.
+func TestGenerate_MCP15_progress(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	b.jobs.watch = func(_ context.Context, j jobs.Job, changed func(jobs.Job)) jobs.Job {
+		for _, p := range []jobs.Progress{
+			{Position: 3},
+			{Position: 2},
+			{Position: 2},
+			{Position: 1},
+			{Fraction: 0.5, Node: "KSampler"},
+			{Fraction: 0.5, Node: "KSampler", Unreachable: true},
+			{Fraction: 0.4, Node: "VAEDecode"},
+			{Fraction: 1.7, Step: 20, Steps: 20},
+		} {
+			if j.Progress = p; p.Position == 0 {
+				j.State = jobs.Running
+			}
+			changed(j)
+		}
+		return j
+	}
+	b.mustRun(t, "generate", `{"prompt":"x"}`)
+	var told []string
+	last := -1.0
+	for _, p := range b.told {
+		told = append(told, p.Message)
+		if p.Done <= last || p.Total < p.Done {
+			t.Errorf("progress goes from %v to %v of %v", last, p.Done, p.Total)
+		}
+		last = p.Done
+	}
+	want := []string{
+		"waiting, 2 jobs ahead", "waiting, 1 job ahead", "waiting, next in line", "running KSampler", "ComfyUI does not answer; waiting for it",
+		"running VAEDecode", "step 20 of 20",
+	}
+	if diff := cmp.Diff(want, told); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestGenerate_overHTTP(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, func(e *tools.Env) { e.Settings.Backend = "embedded" })

@@ -229,7 +229,7 @@ func TestStatus_job(t *testing.T) {
 	}
 	r := b.mustRun(t, "status", `{"job_id":"`+jobID+`","wait_seconds":0}`)
 	v := decodeText(t, r)
-	if v["state"] != "queued" || v["position"] != 2.0 || v["stage"] != "waiting, 1 jobs ahead" || len(r.Pictures) != 0 {
+	if v["state"] != "queued" || v["position"] != 2.0 || v["stage"] != "waiting, 1 job ahead" || len(r.Pictures) != 0 {
 		t.Errorf("%s", r.Text)
 	}
 	if v["seed"] != "9223372036854775809" || !strings.Contains(r.Text, `"<b>&"`) {
