@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -54,9 +55,7 @@ func Load(dir string) (*Catalog, error) {
 		if err != nil {
 			return nil, err
 		}
-		for id, r := range theirs {
-			byID[id] = r
-		}
+		maps.Copy(byID, theirs)
 	}
 	c := &Catalog{}
 	for _, r := range byID {
@@ -135,16 +134,6 @@ func prefixed(name string, err error) error {
 		out = append(out, prefixed(name, e))
 	}
 	return errors.Join(out...)
-}
-
-// byID returns the recipe with this id, or nil.
-func (c *Catalog) byID(id string) *recipe {
-	for _, r := range c.recipes {
-		if r.ID == id {
-			return r
-		}
-	}
-	return nil
 }
 
 // ids returns the ids of families that make pictures, in order.

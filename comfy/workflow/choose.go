@@ -22,11 +22,12 @@ type choice struct {
 type chooser struct {
 	*Catalog
 	inv   Inventory
-	asked map[hit]map[string]string // metadata, for the length of the call
+	told  map[hit]*recipe           // by name; nil for what no name tells
+	asked map[hit]map[string]string // metadata
 }
 
 func (c *Catalog) chooser(inv Inventory) *chooser {
-	return &chooser{c, inv, map[hit]map[string]string{}}
+	return &chooser{c, inv, map[hit]*recipe{}, map[hit]map[string]string{}}
 }
 
 // choose finds recipe and files for what a caller named: a model, a family, both, or neither. fit judges a family that nobody named.
@@ -98,37 +99,46 @@ func (ch *chooser) byFamily(family, defaultModel string) (*choice, error) {
 	return nil, first
 }
 
-// bare takes the first family in order that is wholly there and that the server can run, then any checkpoint at all.
+// bare takes the first family in order that is wholly there and that the server can run, then any checkpoint at all. Metadata is
+// asked for only when no name helps.
 func (ch *chooser) bare(fit func(*recipe) bool) (*choice, error) {
 	var partly error
-	for _, deep := range []bool{false, true} { // metadata only when no name helps
+	for _, deep := range []bool{false, true} {
 		for _, r := range ch.recipes {
 			if !r.makes() || r.plain() || !fit(r) {
 				continue
 			}
-			files := ch.candidates(r, deep)
-			if len(files) == 0 {
-				continue
-			}
-			c, err := ch.completeAny(r, files)
-			if err == nil && len(ch.lacks(c)) == 0 {
+			c, err := ch.whole(r, deep)
+			if c != nil {
 				return c, nil
 			}
 			partly = cmp.Or(partly, err)
 		}
 	}
 	for _, r := range ch.recipes {
-		if !r.makes() || !r.plain() || !fit(r) {
-			continue
-		}
-		if c, err := ch.completeAny(r, ch.candidates(r, true)); err == nil && len(ch.lacks(c)) == 0 {
-			return c, nil
+		if r.makes() && r.plain() && fit(r) {
+			if c, _ := ch.whole(r, true); c != nil {
+				return c, nil
+			}
 		}
 	}
 	if partly != nil {
 		return nil, partly
 	}
 	return nil, &NoModelError{Suggestions: ch.suggestions()}
+}
+
+// whole returns the choice of r when it is wholly there and the server can run it. The error says what is missing beside a model that is there.
+func (ch *chooser) whole(r *recipe, deep bool) (*choice, error) {
+	files := ch.candidates(r, deep)
+	if len(files) == 0 {
+		return nil, nil
+	}
+	c, err := ch.complete(r, files[0])
+	if err != nil || len(ch.lacks(c)) > 0 {
+		return nil, err
+	}
+	return c, nil
 }
 
 // suggestions are the files of the first family.
@@ -189,7 +199,12 @@ func (ch *chooser) candidates(r *recipe, deep bool) []comfy.ModelFile {
 
 // tellFile returns the recipe for a file of the server: by name, then, when deep, by metadata, then the plain one; nil when none is.
 func (ch *chooser) tellFile(h hit, deep bool) *recipe {
-	if r := ch.tellByName(h.kind, h.file.Name); r != nil {
+	r, known := ch.told[h]
+	if !known {
+		r = ch.tellByName(h.kind, h.file.Name)
+		ch.told[h] = r
+	}
+	if r != nil {
 		return r
 	}
 	if deep {
@@ -262,7 +277,7 @@ func (ch *chooser) find(kind policy.Kind, f *file) (string, bool) {
 		}
 	}
 	for _, p := range f.Patterns {
-		if i := slices.IndexFunc(names, func(n string) bool { return longest([]string{p}, spelled(baseOf(n))) > 0 }); i >= 0 {
+		if i := slices.IndexFunc(names, func(n string) bool { return p.in("-"+spelled(baseOf(n))) > 0 }); i >= 0 {
 			return names[i], true
 		}
 	}

@@ -72,7 +72,10 @@ func (s *search) enter(id string) visit {
 
 // leave takes the component that began with id off the path, and keeps it when it is a circle.
 func (s *search) leave(id string) {
-	at := slices.Index(s.path, id)
+	at := len(s.path) - 1
+	for s.path[at] != id {
+		at--
+	}
 	loop := slices.Clone(s.path[at:])
 	s.path = s.path[:at]
 	for _, member := range loop {

@@ -32,21 +32,36 @@ func spelled(name string) string {
 	return strings.TrimSuffix(b.String(), "-")
 }
 
-// newWord reports whether a word of a CamelCase name begins at i > 0.
+// newWord reports whether a word of a CamelCase name begins at i > 0: after lower case, or where a capital heads small letters.
 func newWord(runes []rune, i int) bool {
-	if !unicode.IsUpper(runes[i]) {
-		return false
-	}
-	prev := runes[i-1]
-	return unicode.IsLower(prev) || unicode.IsDigit(prev) || unicode.IsUpper(prev) && i+1 < len(runes) && unicode.IsLower(runes[i+1])
+	return unicode.IsUpper(runes[i]) && (unicode.IsLower(runes[i-1]) || i+1 < len(runes) && unicode.IsLower(runes[i+1]))
 }
 
-// longest returns the length of the longest of patterns that begins a word in name, which is spelled; 0 when none does.
-func longest(patterns []string, name string) (n int) {
+// A pattern is what names are searched for: spelled, after a dash, since it must begin a word.
+type pattern string
+
+// UnmarshalYAML reads a pattern in whatever way a person spells it.
+func (p *pattern) UnmarshalYAML(unmarshal func(any) error) error {
+	var text string
+	if err := unmarshal(&text); err != nil {
+		return err
+	}
+	*p = pattern("-" + spelled(text))
+	return nil
+}
+
+// in returns the pattern's length when name, which is spelled after a dash, holds it; else 0.
+func (p pattern) in(name string) int {
+	if len(p) > 1 && strings.Contains(name, string(p)) {
+		return len(p)
+	}
+	return 0
+}
+
+// longest returns the length of the longest of patterns that name holds, which is spelled after a dash; 0 when it holds none.
+func longest(patterns []pattern, name string) (n int) {
 	for _, p := range patterns {
-		if p = spelled(p); len(p) > n && strings.Contains("-"+name, "-"+p) {
-			n = len(p)
-		}
+		n = max(n, p.in(name))
 	}
 	return n
 }

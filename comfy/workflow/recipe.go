@@ -25,8 +25,8 @@ type recipe struct {
 }
 
 type told struct {
-	Names    []string `yaml:"names"`
-	Metadata []string `yaml:"metadata"`
+	Names    []pattern `yaml:"names"`
+	Metadata []pattern `yaml:"metadata"`
 }
 
 type files struct {
@@ -42,9 +42,9 @@ type encoders struct {
 }
 
 type file struct {
-	Usual      []string `yaml:"usual"`
-	Patterns   []string `yaml:"patterns"`
-	Repository string   `yaml:"repository"`
+	Usual      []string  `yaml:"usual"`
+	Patterns   []pattern `yaml:"patterns"`
+	Repository string    `yaml:"repository"`
 }
 
 type nodes struct {
@@ -94,9 +94,9 @@ type size struct {
 }
 
 type speedup struct {
-	Names []string `yaml:"names"`
-	Steps int      `yaml:"steps"`
-	CFG   float64  `yaml:"cfg"`
+	Names []pattern `yaml:"names"`
+	Steps int       `yaml:"steps"`
+	CFG   float64   `yaml:"cfg"`
 }
 
 // Values of the recipe's words.
@@ -155,8 +155,11 @@ func (r *recipe) check() error {
 		}
 		return nil
 	}
-	var errs []error
-	s := r.Size
+	return errors.Join(errors.Join(r.Size.check()...), errors.Join(r.checkSettings()...))
+}
+
+// check faults sizes that are not on the grid.
+func (s *size) check() (errs []error) {
 	sides := append(slices.Clone(s.List), [2]int{s.Width, s.Height})
 	if s.Small.Below > 0 {
 		sides = append(sides, [2]int{s.Small.Width, s.Small.Height})
@@ -166,22 +169,26 @@ func (r *recipe) check() error {
 			errs = append(errs, fmt.Errorf("size: %d × %d is not on the grid; sides must be multiples of %d", side[0], side[1], s.Grid))
 		}
 	}
-	switch {
-	case r.scheduled() && r.Settings.Scheduler == "":
-		errs = append(errs, errors.New("settings.scheduler: the sampler takes one; name it, simple say"))
-	case !r.scheduled() && r.Settings.Scheduler != "":
-		errs = append(errs, errors.New("settings.scheduler: neither sampler nor sigmas take one; leave it out"))
+	return errs
+}
+
+// checkSettings faults settings that the nodes have no use for, and those that they lack.
+func (r *recipe) checkSettings() (errs []error) {
+	encoders := r.Files.TextEncoders
+	for _, rule := range []struct {
+		broken bool
+		fault  string
+	}{
+		{r.scheduled() && r.Settings.Scheduler == "", "settings.scheduler: the sampler takes one; name it, simple say"},
+		{!r.scheduled() && r.Settings.Scheduler != "", "settings.scheduler: neither sampler nor sigmas take one; leave it out"},
+		{encoders.Type == "" && (len(encoders.Files) == 1 || len(encoders.Files) == 2), "files.text_encoders.type: one or two text encoders need it, flux say"},
+		{encoders.Type != "" && len(encoders.Files) > 2, "files.text_encoders.type: the loader of three or four takes none; leave it out"},
+		{r.Nodes.Sampler == samplerBasic && (r.Settings.CFG != 1 || !r.Settings.CFGFixed), "settings: BasicGuider has no cfg; set cfg: 1 and cfg_fixed: true"},
+		{r.Settings.MaxSteps > 0 && r.Settings.Steps > r.Settings.MaxSteps, "settings.steps: they are over max_steps"},
+	} {
+		if rule.broken {
+			errs = append(errs, errors.New(rule.fault))
+		}
 	}
-	if n := len(r.Files.TextEncoders.Files); (n == 1 || n == 2) && r.Files.TextEncoders.Type == "" {
-		errs = append(errs, errors.New("files.text_encoders.type: one or two text encoders need it, flux say"))
-	} else if n > 2 && r.Files.TextEncoders.Type != "" {
-		errs = append(errs, errors.New("files.text_encoders.type: the loader of three or four takes none; leave it out"))
-	}
-	if r.Nodes.Sampler == samplerBasic && (r.Settings.CFG != 1 || !r.Settings.CFGFixed) {
-		errs = append(errs, errors.New("settings: BasicGuider has no cfg; set cfg: 1 and cfg_fixed: true"))
-	}
-	if r.Settings.MaxSteps > 0 && r.Settings.Steps > r.Settings.MaxSteps {
-		errs = append(errs, fmt.Errorf("settings.steps: %d is over max_steps %d", r.Settings.Steps, r.Settings.MaxSteps))
-	}
-	return errors.Join(errs...)
+	return errs
 }

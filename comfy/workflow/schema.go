@@ -45,10 +45,11 @@ func compileSchema() (*checker, error) {
 
 // parseRecipe reads one recipe. Its error joins every fault, each with line and field.
 func parseRecipe(data []byte, schema *checker) (*recipe, error) {
-	if err := plainYAML(data); err != nil {
+	tokens := lexer.Tokenize(string(data))
+	if err := plainYAML(tokens); err != nil {
 		return nil, err
 	}
-	tree, err := parser.ParseBytes(data, 0)
+	tree, err := parser.Parse(tokens, 0)
 	if err != nil {
 		return nil, yamlError(err)
 	}
@@ -70,8 +71,8 @@ func parseRecipe(data []byte, schema *checker) (*recipe, error) {
 }
 
 // plainYAML refuses anchors and aliases, with which a small file can name a huge document, and tags.
-func plainYAML(data []byte) error {
-	for _, t := range lexer.Tokenize(string(data)) {
+func plainYAML(tokens token.Tokens) error {
+	for _, t := range tokens {
 		switch t.Type { //nolint:exhaustive // all others are welcome
 		case token.AnchorType, token.AliasType, token.MergeKeyType, token.TagType:
 			return fmt.Errorf("line %d: anchors, aliases and tags are not read; write the value out", t.Position.Line)

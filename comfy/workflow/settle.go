@@ -125,7 +125,7 @@ func (s *settler) loras(asked []LoRA) ([]LoRA, error) {
 func (s *settler) speedup(loras []LoRA) *speedup {
 	for _, l := range loras {
 		for i := range s.r.Speedups {
-			if longest(s.r.Speedups[i].Names, spelled(stem(baseOf(l.Name)))) > 0 {
+			if longest(s.r.Speedups[i].Names, "-"+spelled(stem(baseOf(l.Name)))) > 0 {
 				return &s.r.Speedups[i]
 			}
 		}

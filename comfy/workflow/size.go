@@ -124,7 +124,7 @@ func (s *sizing) within(f frame) frame {
 	if by == 1 {
 		return f
 	}
-	return frame{s.floor(float64(f.w) * by), s.floor(float64(f.h) * by)}
+	return frame{min(s.snap(float64(f.w)*by), s.floor(float64(s.most.w))), min(s.snap(float64(f.h)*by), s.floor(float64(s.most.h)))}
 }
 
 // snap returns the multiple of the grid nearest to side.
@@ -148,7 +148,7 @@ func (s *sizing) other(field, other string, side float64, most int, by float64) 
 	case side > float64(most):
 		s.faults.add(field, fmt.Sprintf("the %s would be %.0f; at most %d is possible", other, side, most), "at most "+strconv.Itoa(s.floor(float64(most)*by)))
 	case side < least:
-		s.faults.add(field, fmt.Sprintf("the %s would be %.0f; at least %d is possible", other, side, minSide), "at least "+strconv.Itoa(s.snap(least*by+float64(s.Grid)/2)))
+		s.faults.add(field, fmt.Sprintf("the %s would be %.0f; at least %d is possible", other, side, minSide), "at least "+strconv.Itoa(int(math.Ceil(least*by/float64(s.Grid)))*s.Grid))
 	}
 	return s.snap(side)
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -168,16 +169,14 @@ func text(tb testing.TB, inv workflow.Inventory, a workflow.Ask) workflow.Made {
 
 // explain writes an error with all that it holds.
 func explain(err error) string {
-	var fields workflow.FieldErrors
-	if errors.As(err, &fields) {
+	if fields, ok := errors.AsType[workflow.FieldErrors](err); ok {
 		var all []string
 		for _, f := range fields {
 			all = append(all, f.Field+": "+f.Problem+" ("+f.Fits+")")
 		}
 		return strings.Join(all, "; ")
 	}
-	data, _ := json.Marshal(err)
-	return err.Error() + " " + string(data)
+	return fmt.Sprintf("%v %+v", err, err)
 }
 
 // golden compares v, as JSON, with a golden file.
@@ -190,7 +189,7 @@ func golden(t *testing.T, name string, v any) {
 	got = append(got, '\n')
 	path := filepath.Join("testdata", "golden", name+".json")
 	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil { //nolint:gosec // testdata is for everybody
+		if err := os.WriteFile(path, got, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -202,5 +201,3 @@ func golden(t *testing.T, name string, v any) {
 		t.Errorf("%s differs from what it was (-want +got):\n%s", path, diff)
 	}
 }
-
-func ptr[T any](v T) *T { return &v }

@@ -205,11 +205,14 @@ func upscaler(inv Inventory, name string) (string, error) {
 
 // upscalerRank puts models that do well on any picture before specialists.
 func upscalerRank(name string) int {
-	word := spelled(baseOf(name))
-	known := []string{"RealESRGAN_x4plus.", "RealESRGAN_x4plus", "4x-UltraSharp", "RealESRGAN"}
-	i := slices.IndexFunc(known, func(k string) bool { return longest([]string{k}, word) > 0 })
+	word := spelled(stem(baseOf(name)))
+	known := []string{"real-esrgan-x4plus", "4x-ultra-sharp", "real-esrgan"}
+	i := slices.IndexFunc(known, func(k string) bool { return strings.HasPrefix(word, k) })
 	if i < 0 {
-		return len(known)
+		i = len(known)
+	}
+	if i == 0 && word != known[0] {
+		i = 1 // a child of the best, for drawings say
 	}
 	return i
 }

@@ -3,6 +3,8 @@
 package workflow
 
 import (
+	"strings"
+
 	"github.com/comfygate/comfygate/comfy"
 	"github.com/comfygate/comfygate/policy"
 )
@@ -78,7 +80,13 @@ func (e *FieldError) Error() string { return e.Field + ": " + e.Problem }
 // A FieldErrors is every such fault of one call.
 type FieldErrors []*FieldError
 
-func (e FieldErrors) Error() string { return "arguments that cannot be honoured" }
+func (e FieldErrors) Error() string {
+	faults := make([]string, 0, len(e))
+	for _, f := range e {
+		faults = append(faults, f.Error())
+	}
+	return strings.Join(faults, "; ")
+}
 
 // A MissingError says which files a family lacks on this server.
 type MissingError struct {
@@ -94,7 +102,7 @@ func (e *MissingError) Error() string { return "files of " + e.Title + " are mis
 // A NoModelError says that the server has no model that a bare prompt could take.
 type NoModelError struct{ Suggestions []MissingFile }
 
-func (e *NoModelError) Error() string { return "no usable model is installed" }
+func (*NoModelError) Error() string { return "no usable model is installed" }
 
 // A ModelError says that a named model is unknown or not allowed, alike (MODEL_NOT_ALLOWED, SC-52).
 type ModelError struct {
@@ -103,4 +111,4 @@ type ModelError struct {
 	Close []string // nearest allowed names, at most 5
 }
 
-func (e *ModelError) Error() string { return "model not available" }
+func (*ModelError) Error() string { return "model not available" }
