@@ -101,7 +101,7 @@ const (
 
 // table is the one list from error to what the caller reads. The first row that matches wins: an error that wraps others comes first.
 func table() []row {
-	return slices.Concat(ownRows(), callRows(), upstreamRows(), workflowRows(), jobRows(), toolRows())
+	return slices.Concat(ownRows(), callRows(), upstreamRows(), workflowRows(), graphRows(), jobRows(), pictureRows(), toolRows())
 }
 
 func ownRows() []row {
@@ -119,10 +119,10 @@ func ownRows() []row {
 			match:   as(func(*PanicError) *wording { return &wording{} }),
 		},
 		{
-			code: "SHUTTING_DOWN", from: "jobs.ErrClosed", retryable: true,
+			code: "SHUTTING_DOWN", from: "jobs.ErrClosed, comfy.ErrClosed", retryable: true,
 			meaning: "The server is shutting down and takes no new calls.",
 			advice:  "Try again when it is back.",
-			match:   is(errClosing, jobs.ErrClosed),
+			match:   is(errClosing, jobs.ErrClosed, comfy.ErrClosed),
 		},
 	}
 }
@@ -265,6 +265,26 @@ func upstreamRows() []row {
 			match:   is(comfy.ErrProtocol),
 		},
 		{
+			code: "UPSTREAM_ERROR", from: "comfy.StatusError", retryable: true,
+			meaning: "ComfyUI answered that it could not do what was asked.",
+			advice:  "Try again; if it stays so, the operator finds details in ComfyUI's log.",
+			match: as(func(e *comfy.StatusError) *wording {
+				return &wording{message: fmt.Sprintf("ComfyUI answered with status %d.", e.Status)}
+			}),
+		},
+		{
+			code: "RESOURCE_EXHAUSTED", from: "comfy.ErrTooMany", retryable: true,
+			meaning: "Too much is going on at once.",
+			advice:  "Wait until running jobs have ended, then call again.",
+			match:   is(comfy.ErrTooMany),
+		},
+		{
+			code: "NO_OUTPUT", from: "comfy.ErrNotFound",
+			meaning: "ComfyUI does not have the picture any more.",
+			advice:  "Make it again.",
+			match:   is(comfy.ErrNotFound),
+		},
+		{
 			code: "UPSTREAM_REJECTED", from: "comfy.RejectedError",
 			meaning: "ComfyUI rejects the graph. What it says of each node is quoted.",
 			advice:  "Correct what is named, or choose another model.",
@@ -357,6 +377,26 @@ func workflowRows() []row {
 	}
 }
 
+// graphRows are about workflows that callers bring.
+func graphRows() []row {
+	return []row{
+		{
+			code: "WORKFLOW_VALIDATION_ERROR", from: "workflow.GraphError",
+			meaning: "The workflow is not a graph that can be run.",
+			advice:  "Export it in ComfyUI with Workflow, Export (API).",
+			match: as(func(e *workflow.GraphError) *wording {
+				return &wording{message: "The workflow cannot be run: " + strings.TrimSuffix(foreign(e.Problem, 300), ".") + "."}
+			}),
+		},
+		{
+			code: "WORKFLOW_VALIDATION_ERROR", from: "workflow.ErrUIFormat",
+			meaning: "The workflow is in the editor's format, which ComfyUI itself does not run.",
+			advice:  "Export it in ComfyUI with Workflow, Export (API).",
+			match:   is(workflow.ErrUIFormat),
+		},
+	}
+}
+
 func fieldErrors(list workflow.FieldErrors) *wording {
 	faults := make([]string, 0, len(list))
 	fields := make([]string, 0, len(list))
@@ -404,6 +444,12 @@ func jobRows() []row {
 			match:   is(jobs.ErrLost),
 		},
 		{
+			code: "JOB_INTERRUPTED", from: "jobs.ErrInterrupted", retryable: true,
+			meaning: "Somebody stopped the job at ComfyUI itself.",
+			advice:  "Call again if it is still wanted.",
+			match:   is(jobs.ErrInterrupted),
+		},
+		{
 			code: "CANCEL_UNVERIFIED", from: "jobs.ErrUnverified",
 			meaning: "ComfyUI did not confirm that the job was stopped. It may still run there.",
 			advice:  "Ask status, or look at ComfyUI's own queue.",
@@ -415,6 +461,31 @@ func jobRows() []row {
 			advice:  "Try again; if it stays so, the operator finds details in ComfyUI's log.",
 			match: as(func(e *jobs.NoOutputError) *wording {
 				return &wording{message: fmt.Sprintf("The job gave %d of %d pictures.", e.Got, e.Want)}
+			}),
+		},
+	}
+}
+
+func pictureRows() []row {
+	return []row{
+		{
+			code: "UPLOAD_PENDING", from: "images.ErrPending", retryable: true,
+			meaning: "The picture's upload link has not been used yet.",
+			advice:  "Upload to the link, then call again.",
+			match:   is(images.ErrPending),
+		},
+		{
+			code: "IMAGE_NOT_ENCODABLE", from: "images.ErrNotEncodable",
+			meaning: "The picture cannot be encoded in the format that was asked for.",
+			advice:  "Ask for png or jpeg.",
+			match:   is(images.ErrNotEncodable),
+		},
+		{
+			code: "IMAGE_DAMAGED", from: "images.CorruptError",
+			meaning: "The picture is damaged.",
+			advice:  "Use another file, or make the picture again.",
+			match: as(func(e *images.CorruptError) *wording {
+				return &wording{message: "The picture is damaged: " + strings.TrimSuffix(foreign(e.Why, 200), ".") + "."}
 			}),
 		},
 		{
@@ -449,11 +520,6 @@ func toolRows() []row {
 			code:    "SECURITY_ERROR",
 			meaning: "An argument looks like an attempt to reach something outside.",
 			advice:  "Use the plain name that list_models or another tool gave.",
-		},
-		{
-			code: "UPLOAD_PENDING", retryable: true,
-			meaning: "The picture's upload link has not been used yet.",
-			advice:  "Upload to the link, then call again.",
 		},
 		{
 			code: "RESOURCE_EXHAUSTED", retryable: true,
@@ -545,8 +611,9 @@ func cleanFault(f *tools.Fault) *tools.Fault {
 func why(err error) string {
 	var (
 		dns  *net.DNSError
-		cert *x509.UnknownAuthorityError
-		host *x509.HostnameError
+		cert x509.UnknownAuthorityError
+		host x509.HostnameError
+		old  x509.CertificateInvalidError
 	)
 	switch {
 	case refused(err):
@@ -557,6 +624,8 @@ func why(err error) string {
 		return "its certificate is signed by an unknown authority"
 	case errors.As(err, &host):
 		return "its certificate is for another host"
+	case errors.As(err, &old):
+		return "its certificate is not valid, or not now"
 	case errors.Is(err, context.DeadlineExceeded) || timedOut(err):
 		return "it did not answer in time"
 	case errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE):

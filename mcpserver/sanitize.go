@@ -52,13 +52,13 @@ var hidden = []struct {
 	find *regexp.Regexp
 	put  string
 }{
+	{regexp.MustCompile(`(?i)\b[a-z][a-z0-9+.-]*://[^\s"'<>)\]]+`), "[address]"},
 	{regexp.MustCompile(`(?i)\bbearer\s+\S+`), "[hidden]"},
 	{regexp.MustCompile(`(?i)\b([a-z_-]*(?:token|api[_-]?key|password|passwd|secret|authorization|cookie))["']?\s*[=:]\s*["']?[^\s"',;&]+`), "$1=[hidden]"},
-	{regexp.MustCompile(`(?i)\b[a-z][a-z0-9+.-]*://[^\s"'<>)\]]+`), "[address]"},
 	{regexp.MustCompile(`\b(?:\d{1,3}\.){3}\d{1,3}(?::\d{1,5})?\b`), "[address]"},
 	{regexp.MustCompile(`"(?:~?/|\\\\|[A-Za-z]:[\\/])[^"]*"`), `"[path]"`},
 	{regexp.MustCompile(`'(?:~?/|\\\\|[A-Za-z]:[\\/])[^']*'`), `'[path]'`},
-	{regexp.MustCompile(`(^|[\s"'(=\[<,:])~?/[^\s"'<>|)\],;:]+`), "${1}[path]"},
 	{regexp.MustCompile(`\b[A-Za-z]:[\\/][^\s"'<>|]*`), "[path]"},
+	{regexp.MustCompile(`(^|[\s"'(=\[<,:])~?/[^\s"'<>|)\],;:]+`), "${1}[path]"},
 	{regexp.MustCompile(`\\\\[^\s"'<>|]+`), "[path]"},
 }
