@@ -18,19 +18,18 @@ import (
 type disk struct {
 	real audit.FS
 
-	mu     sync.Mutex
-	room   int64 // bytes that still fit; math.MaxInt64: as many as come
-	write  error
-	short  int // bytes of a failing write that get through
-	sync   error
-	open   error
-	files  string // only files with this in their names fail
-	once   bool   // faults pass after the first
-	ops    int    // changes until the disk stands still; 0: never
-	lazy   bool   // fsyncs do nothing, where a test needs many and no durability
-	hold   chan struct{}
-	syncs  int
-	writes int
+	mu    sync.Mutex
+	room  int64 // bytes that still fit; math.MaxInt64: as many as come
+	write error
+	short int // bytes of a failing write that get through
+	sync  error
+	open  error
+	files string // only files with this in their names fail
+	once  bool   // faults pass after the first
+	ops   int    // changes until the disk stands still; 0: never
+	lazy  bool   // fsyncs do nothing, where a test needs many and no durability
+	hold  chan struct{}
+	syncs int
 }
 
 func newDisk() *disk { return &disk{real: audit.OS(), room: math.MaxInt64} }
@@ -48,8 +47,8 @@ func (d *disk) fill(n int64) { d.set(func() { d.room = n }) }
 // failWrites makes writes fail with err after short bytes of each.
 func (d *disk) failWrites(err error, short int) { d.set(func() { d.write, d.short = err, short }) }
 
-// failSyncs makes fsyncs fail with err.
-func (d *disk) failSyncs(err error) { d.set(func() { d.sync = err }) }
+// failSyncs makes fsyncs fail with EIO.
+func (d *disk) failSyncs() { d.set(func() { d.sync = syscall.EIO }) }
 
 // failOpens makes opening files fail with err.
 func (d *disk) failOpens(err error) { d.set(func() { d.open = err }) }
@@ -88,11 +87,11 @@ func (d *disk) healed() {
 	d.room, d.write, d.sync, d.open, d.once, d.files = math.MaxInt64, nil, nil, nil, false, ""
 }
 
-// counts returns how many writes and fsyncs of files there were.
-func (d *disk) counts() (writes, syncs int) {
+// fsyncs returns how many fsyncs of files there were.
+func (d *disk) fsyncs() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.writes, d.syncs
+	return d.syncs
 }
 
 var errFrozen = errors.New("the test's disk stands still")
@@ -186,7 +185,6 @@ func (f *file) through(fault error, write func() (int, error)) (int, error) {
 func (d *disk) allow(name string, size, at int64, n int) (int, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.writes++
 	if d.ops < 0 {
 		return 0, errFrozen
 	}

@@ -242,8 +242,7 @@ func TestVerify_of_append_holds(t *testing.T) {
 			Detail:     rapid.MapOfN(rapid.String(), rapid.String(), 0, 3).Draw(rt, "detail"),
 			DurationMS: rapid.Int64().Draw(rt, "duration"), Count: rapid.Int().Draw(rt, "count"),
 		}
-		switch r.Kind {
-		case audit.Start, audit.Stop, audit.Intent:
+		if r.Kind == audit.Start || r.Kind == audit.Stop || r.Kind == audit.Intent {
 			r.Kind = "x"
 		}
 		if err := l.Append(t.Context(), r); err != nil {

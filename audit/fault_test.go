@@ -145,7 +145,7 @@ func TestT63_fsync_error(t *testing.T) {
 	l, d := faulty(t, nil)
 	first, _ := call("first")
 	l.append(t, first)
-	d.failSyncs(syscall.EIO)
+	d.failSyncs()
 	d.passing()
 	lost, _ := call("lost")
 	err := l.Append(t.Context(), lost)
@@ -174,7 +174,7 @@ func TestT63_fsync_error_that_stays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		core, seen := observer.New(zapcore.InfoLevel)
 		l, d := faulty(t, func(c *audit.Config) { c.Log = zap.New(core) })
-		d.failSyncs(syscall.EIO)
+		d.failSyncs()
 		_, r := call("c")
 		for range 20 {
 			refused(t, l.Append(t.Context(), r))
@@ -256,7 +256,7 @@ func TestT63_trouble_elsewhere(t *testing.T) {
 	}{
 		{"head", func(d *disk) { d.failWrites(syscall.EIO, 10); d.only("head") }},
 		{"new segment", func(d *disk) { d.failOpens(syscall.EMFILE) }},
-		{"segment", func(d *disk) { d.failSyncs(syscall.EIO); d.only("audit-") }},
+		{"segment", func(d *disk) { d.failSyncs(); d.only("audit-") }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -318,7 +318,7 @@ func TestAUD06_interval(t *testing.T) {
 			_, r := call(strconv.Itoa(i))
 			l.append(t, r)
 		}
-		d.failSyncs(syscall.EIO)
+		d.failSyncs()
 		time.Sleep(1500 * time.Millisecond)
 		refused(t, l.Healthy())
 		time.Sleep(5 * time.Second)
@@ -448,8 +448,8 @@ func TestSec_SC60_open_fails_closed(t *testing.T) {
 		{"no segment", func(d *disk) { d.failOpens(syscall.EACCES); d.only("audit-") }},
 		{"no head", func(d *disk) { d.failOpens(syscall.EACCES); d.only("head") }},
 		{"full", func(d *disk) { d.fill(0) }},
-		{"broken", func(d *disk) { d.failSyncs(syscall.EIO) }},
-		{"broken later", func(d *disk) { d.failSyncs(syscall.EIO); d.only("audit-") }},
+		{"broken", func(d *disk) { d.failSyncs() }},
+		{"broken later", func(d *disk) { d.failSyncs(); d.only("audit-") }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -498,7 +498,7 @@ func TestAUD06_tail_taken_away(t *testing.T) {
 			_, r := call("first")
 			l.append(t, r)
 			tc.take(t, segments(t, l.data)[0])
-			d.failSyncs(syscall.EIO)
+			d.failSyncs()
 			d.passing()
 			_, r = call("lost")
 			refused(t, l.Append(t.Context(), r))

@@ -19,7 +19,7 @@ import (
 const (
 	auditDir = "audit"
 	keyFile  = "hmac.key"
-	maxSlots = 256
+	maxSlots = 100
 )
 
 // ErrNoSlot says that as many processes use a data folder as may.

@@ -27,9 +27,9 @@ func whole(tb testing.TB) string {
 	data := tb.TempDir()
 	l := open(tb, data, func(c *audit.Config) { c.MaxBytes = 64 << 10 })
 	other := open(tb, data, nil)
-	for i := range 6 {
+	for i := range 4 {
 		intent, outcome := call(strconv.Itoa(i))
-		outcome.Params = map[string]any{"ä": strings.Repeat("€", 50), "pad": strings.Repeat("x", 30_000)}
+		outcome.Params = map[string]any{"ä": strings.Repeat("€", 50), "pad": strings.Repeat("x", 39_000)}
 		l.append(tb, intent)
 		l.append(tb, outcome)
 		other.append(tb, intent)
@@ -81,16 +81,19 @@ func TestT60_every_byte(t *testing.T) {
 			b := m.MapFS[name].Data
 			for i := range b {
 				what := func(how string) string { return fmt.Sprintf("byte %d (%q) %s", i, b[i], how) }
-				for _, x := range []byte{0x01, 0x20, 0x80} {
-					changed := bytes.Clone(b)
-					changed[i] ^= x
-					tampered(t, what(fmt.Sprintf("^ %#x", x)), m.with(name, changed))
-				}
-				tampered(t, what("removed"), m.with(name, slices.Delete(bytes.Clone(b), i, i+1)))
-				tampered(t, what("doubled"), m.with(name, slices.Insert(bytes.Clone(b), i, b[i])))
-				newline := bytes.Clone(b)
-				if newline[i] = '\n'; b[i] != '\n' {
-					tampered(t, what("made a newline"), m.with(name, newline))
+				flipped := bytes.Clone(b)
+				flipped[i] ^= []byte{0x01, 0x20, 0x80}[i%3]
+				tampered(t, what("flipped"), m.with(name, flipped))
+				switch i % 3 {
+				case 0:
+					tampered(t, what("removed"), m.with(name, slices.Delete(bytes.Clone(b), i, i+1)))
+				case 1:
+					tampered(t, what("doubled"), m.with(name, slices.Insert(bytes.Clone(b), i, b[i])))
+				case 2:
+					newline := bytes.Clone(b)
+					if newline[i] = '\n'; b[i] != '\n' {
+						tampered(t, what("made a newline"), m.with(name, newline))
+					}
 				}
 			}
 		})
@@ -138,17 +141,18 @@ func TestT60_lines_and_segments(t *testing.T) {
 				t.Errorf("%s: found at %v", what("removed"), f)
 			}
 			tampered(t, what("doubled"), with(func(l [][]byte) [][]byte { return slices.Insert(l, i, l[i]) }))
-			tampered(t, what("doubled at the end"), with(func(l [][]byte) [][]byte { return append(l, l[i]) }))
-			for _, j := range []int{0, i - 1} {
-				if j < 0 || j == i {
-					continue
-				}
-				tampered(t, what(fmt.Sprintf("swapped with line %d", j+1)), with(func(l [][]byte) [][]byte {
-					l[i], l[j] = l[j], l[i]
+			if i > 0 {
+				tampered(t, what("swapped with the one before"), with(func(l [][]byte) [][]byte {
+					l[i], l[i-1] = l[i-1], l[i]
 					return l
 				}))
 			}
 		}
+		tampered(t, name+", first line doubled at the end", with(func(l [][]byte) [][]byte { return append(l, l[0]) }))
+		tampered(t, name+", first and last line swapped", with(func(l [][]byte) [][]byte {
+			l[0], l[len(l)-1] = l[len(l)-1], l[0]
+			return l
+		}))
 		tampered(t, name+" removed", m.with(name, nil))
 		tampered(t, name+" emptied", m.with(name, []byte{}))
 		for _, other := range names {
@@ -228,7 +232,7 @@ func TestT60_forged_chain(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			report := tampered(t, tc.name, forge(tc.old, tc.changed))
-			for _, want := range strings.Fields(tc.want) {
+			for want := range strings.FieldsSeq(tc.want) {
 				if want != "chain" && !strings.Contains(problems(report), want) {
 					t.Errorf("found %s, want %s", problems(report), tc.want)
 				}
@@ -416,7 +420,7 @@ func TestScan(t *testing.T) {
 	if err := audit.Scan(data, func(slot string, _ audit.Record) error { slots[slot]++; return nil }); err != nil {
 		t.Fatal(err)
 	}
-	if slots["001"] < 14 || slots["002"] != 14 {
+	if slots["001"] < 10 || slots["002"] != 10 {
 		t.Errorf("records: %v", slots)
 	}
 	n := 0
