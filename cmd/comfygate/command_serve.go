@@ -131,7 +131,7 @@ func pictureURL(cfg config.Config, addr net.Addr, loopback bool) func(token stri
 
 func (h *house) serveWeb(ctx context.Context, lis net.Listener, who *auth.Authenticator) error {
 	cfg := web.Config{
-		MCP: h.mcp, Auth: who, Audit: h.record, SSE: h.cfg.HTTP.SSE,
+		MCP: h.mcp, Auth: who, Audit: h.record, Denials: h.denials, SSE: h.cfg.HTTP.SSE,
 		AllowedOrigins: h.cfg.HTTP.AllowedOrigins, AllowedHosts: h.cfg.HTTP.AllowedHosts, PublicURL: h.cfg.HTTP.PublicURL,
 		TrustedProxies: h.cfg.HTTP.TrustedProxies, RequestBytes: h.cfg.Limits.RequestBytes, Log: h.log.Named("web"),
 	}
