@@ -23,7 +23,8 @@ func (e *Env) await(ctx context.Context, c Caller, j jobs.Job, wait time.Duratio
 	return e.Jobs.Watch(ctx, j.Owner, j.ID, reporter(c.Notify))
 }
 
-// reporter tells progress of jobs to notify: strictly increasing, as MCP wants it, also where only the words change.
+// reporter tells progress of jobs to notify, of a hundred: strictly increasing, as MCP wants it, also where only the words change. The
+// last hundredth is the end's.
 func reporter(notify func(Progress)) func(jobs.Job) {
 	if notify == nil {
 		return func(jobs.Job) {}
@@ -34,13 +35,18 @@ func reporter(notify func(Progress)) func(jobs.Job) {
 	)
 	last, said := -nudge, ""
 	return func(j jobs.Job) {
-		done, message := min(j.Progress.Fraction*total, total), stage(j)
+		done, message := min(j.Progress.Fraction, 1)*(total-1), stage(j)
+		if j.Over() {
+			done = total
+		}
 		if done <= last && message == said {
 			return
 		}
-		done = max(done, last+nudge)
+		if done = max(done, last+nudge); done > total {
+			return // the job's pieces were too many
+		}
 		last, said = done, message
-		notify(Progress{Done: done, Total: max(total, done), Message: message})
+		notify(Progress{Done: done, Total: total, Message: message})
 	}
 }
 

@@ -195,7 +195,7 @@ func TestGenerate_answers(t *testing.T) {
 	last := -1.0
 	for _, p := range b.told {
 		told = append(told, p.Message)
-		if p.Done <= last || p.Total < p.Done {
+		if p.Done <= last || p.Done > p.Total || p.Total != 100 {
 			t.Errorf("progress goes from %v to %v of %v", last, p.Done, p.Total)
 		}
 		last = p.Done
@@ -240,7 +240,7 @@ func TestGenerate_MCP15_progress(t *testing.T) {
 	last := -1.0
 	for _, p := range b.told {
 		told = append(told, p.Message)
-		if p.Done <= last || p.Total < p.Done {
+		if p.Done <= last || p.Done > p.Total || p.Total != 100 {
 			t.Errorf("progress goes from %v to %v of %v", last, p.Done, p.Total)
 		}
 		last = p.Done

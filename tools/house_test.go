@@ -74,7 +74,7 @@ func newHouse(t *testing.T, opts emulator.Options, change func(*jobs.Config, *to
 	h.store, err = images.OpenStore(images.StoreConfig{Dir: filepath.Join(t.TempDir(), "store"), OutputDir: h.output, Generator: "test"})
 	must(err)
 	cfg := jobs.Config{Servers: jobs.OverFleet(ships), Pictures: h.store, Record: h.ends, Backend: "embedded"}
-	env := tools.Env{Settings: tools.Settings{Backend: "embedded"}}
+	env := tools.Env{Settings: tools.Settings{Backend: "embedded", URL: "http://127.0.0.1:8188"}}
 	if change != nil {
 		change(&cfg, &env)
 	}

@@ -191,7 +191,7 @@ func (e *Env) overall(ctx context.Context, c Caller) (Result, error) {
 	if c.Transport == "stdio" {
 		v.Output = e.Settings.OutputDir
 	}
-	if c.Transport == "stdio" || c.Principal.Can(policy.Operate) {
+	if e.Settings.Backend != embedded && (c.Transport == "stdio" || c.Principal.Can(policy.Operate)) { // the embedded one has no port
 		v.Server.URL = e.Settings.URL
 	}
 	for _, d := range h.Info.Devices[:min(len(h.Info.Devices), 8)] {
