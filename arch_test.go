@@ -22,6 +22,7 @@ const module = "github.com/comfygate/comfygate/"
 var rooms = []struct{ name, what string }{
 	{"cmd/comfygate", "the program: commands, logging, wiring in one file"},
 	{"doctor", "findings about a set-up, each with its fix"},
+	{"clientconfig", "comfygate install: MCP clients' own configuration files"},
 	{"web", "the HTTP face: listener, body limit, Host and Origin, authentication, picture links"},
 	{"mcpserver", "MCP: transports, registration, the pipeline, the error table"},
 	{"tools", "one file a tool: arguments, Resolve, Plan, Run"},

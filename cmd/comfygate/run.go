@@ -39,6 +39,7 @@ type commands struct {
 	Audit struct {
 		Verify auditVerifyCommand `cmd:"" help:"Check that the audit log is whole and unchanged."`
 	} `cmd:"" help:"The record of every call."`
+	Install installCommand `cmd:"" help:"Write comfygate into an MCP client's configuration."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
