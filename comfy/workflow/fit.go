@@ -24,7 +24,8 @@ type Fault struct {
 // Fit returns every fault of g at a server that has info, by node and input; none means that the server takes it, so far as a list of
 // classes tells. As at the server, the inputs of nodes that lead to no result do not matter, only their class.
 // Cycles, absent nodes and absent slots are found here, for the servers do not name them well (CLIENT-PROMPT-5).
-// To keep denied models out of what would fit, give it an info that [Restrict] made.
+// It is stricter than the server where that takes what it cannot run, or misreads: a value in place of a link, null, a truth value for a
+// number, a text for a truth value. To keep denied models out of what would fit, give it an info that [Restrict] made.
 func Fit(g comfy.Graph, info *comfy.ObjectInfo) []Fault {
 	f := &fitter{graph: g, info: info}
 	if len(g) == 0 {

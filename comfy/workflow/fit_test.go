@@ -161,6 +161,8 @@ func TestFit_SC54_mutations(t *testing.T) {
 		"null":                       {"3", "cfg", nil, "not a number", ""},
 		"null for a text":            {"6", "text", nil, "not a text", ""},
 		"null for an option":         {"3", "sampler_name", nil, "none of the options", ""},
+		"number for an option":       {"3", "sampler_name", json.Number("1"), "none of the options", ""},
+		"bool for a model":           {"4", "ckpt_name", true, "none of the options", ""},
 		"unknown option":             {"3", "scheduler", "karas", "none of the options", "karras"},
 		"unknown option of many":     {"3", "sampler_name", "eular", "none of the options", "such as euler"},
 		"unknown model":              {"4", "ckpt_name", "tiny.safetensors", "no such file", "tiny_sd3_random.safetensors"},

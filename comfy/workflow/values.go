@@ -56,10 +56,10 @@ func judge(class string, in *comfy.Input, v any) (problem, fits string) {
 func judgeOption(class string, in *comfy.Input, v any) (problem, fits string) {
 	text, isText := v.(string)
 	switch {
-	case v == nil:
+	case v == nil, !isText && (len(in.Options) > 0 || in.Upload || modelKind(class, in.Name) != ""):
 		return "it is none of the options", wanted(in)
 	case !isText, in.Upload, in.Dynamic, in.Options == nil, slices.Contains(in.Options, text):
-		return "", "" // options that are not texts are not told, pictures are looked for when the graph runs
+		return "", "" // where all options are numbers, say, none is told; pictures are looked for when the graph runs
 	case modelKind(class, in.Name) != "" && len(in.Options) == 0:
 		return "no such file is there", "a file in the models folder"
 	case modelKind(class, in.Name) != "":
