@@ -51,12 +51,6 @@ func failure(j jobs.Job) error {
 			Suggestions: []string{"Call again if the picture is still wanted."},
 		}).WithCause(context.Canceled)
 	}
-	if errors.Is(j.Err, jobs.ErrInterrupted) {
-		return (&Fault{
-			Code: "CANCELLED", Message: "The job was stopped at ComfyUI by somebody else.", Retryable: true,
-			Suggestions: []string{"Call again if the picture is still wanted."},
-		}).WithCause(j.Err)
-	}
 	return j.Err
 }
 

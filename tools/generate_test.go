@@ -407,7 +407,7 @@ func TestGenerate_badEnds(t *testing.T) {
 		"failed":      {jobs.Failed, comfy.ErrOutOfMemory, comfy.ErrOutOfMemory, ""},
 		"lost":        {jobs.Lost, jobs.ErrLost, jobs.ErrLost, ""},
 		"cancelled":   {jobs.Cancelled, nil, context.Canceled, "CANCELLED"},
-		"interrupted": {jobs.Cancelled, jobs.ErrInterrupted, jobs.ErrInterrupted, "CANCELLED"},
+		"interrupted": {jobs.Cancelled, jobs.ErrInterrupted, jobs.ErrInterrupted, ""},
 		"unverified":  {jobs.Cancelled, jobs.ErrUnverified, jobs.ErrUnverified, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
