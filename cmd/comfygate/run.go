@@ -41,6 +41,8 @@ type commands struct {
 	} `cmd:"" help:"The record of every call."`
 	Install installCommand `cmd:"" help:"Write comfygate into an MCP client's configuration."`
 	Version versionCommand `cmd:"" help:"Print the version."`
+
+	VersionFlag kong.VersionFlag `name:"version" help:"Print the version."`
 }
 
 // An exitCode is an error that ends the program with this code, its cause already told.
@@ -69,6 +71,7 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 		kong.Name("comfygate"),
 		kong.Description("Pictures from ComfyUI for AI agents, safely. Settings are environment variables: comfygate config docs."),
 		kong.Writers(stdout, stderr),
+		kong.Vars{"version": versionLine()},
 		kong.Exit(func(code int) { panic(exitCode(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)

@@ -12,9 +12,11 @@ type versionCommand struct{}
 
 // Run prints the version, and where known the commit and the Go release it was built with.
 func (versionCommand) Run(p *process) error {
-	fmt.Fprintln(p.stdout, "comfygate", version, built())
+	fmt.Fprintln(p.stdout, versionLine())
 	return nil
 }
+
+func versionLine() string { return "comfygate " + version + " " + built() }
 
 func built() string {
 	info, ok := debug.ReadBuildInfo()
