@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -60,17 +61,8 @@ func (c *Client) stop(ctx context.Context, id string) error {
 		return err
 	}
 	q, err := c.Queue(ctx)
-	if err != nil || len(q.Running) == 0 {
-		return err
+	if err != nil || !slices.Contains(q.Running, id) || c.base.cloud && len(q.Running) > 1 {
+		return err // Comfy Cloud runs several at a time, and its interrupt stops them all
 	}
-	// Comfy Cloud runs several at a time and its interrupt stops them all, so there it must be the only one.
-	for _, running := range q.Running {
-		if c.base.cloud && running != id {
-			return nil
-		}
-		if running == id {
-			return c.postJSON(ctx, c.timeouts.Queue, map[string]string{"prompt_id": id}, "interrupt")
-		}
-	}
-	return nil
+	return c.postJSON(ctx, c.timeouts.Queue, map[string]string{"prompt_id": id}, "interrupt")
 }

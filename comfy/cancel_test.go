@@ -21,7 +21,8 @@ func cancelWithin(t *testing.T, r *comfy.Run, d time.Duration) error {
 // CLIENT-FAIL-8, SC-56: pending, running, ended; exactly one job, and never an interrupt for all (the fake sees to that).
 func TestCancel_CLIENT_FAIL_8(t *testing.T) {
 	t.Parallel()
-	dialects(t, func(t *testing.T, f *fake) {
+	dialects(t, func(f *fake) {
+		t := f.t
 		c := f.client()
 		runs := []*comfy.Run{submit(t, c), submit(t, c), submit(t, c)}
 		f.begin(f.job(0))
@@ -54,7 +55,8 @@ func TestCancel_CLIENT_FAIL_8(t *testing.T) {
 // CLIENT-FAIL-8: the job begins between the delete and the look: it is interrupted, not given up.
 func TestCancel_race(t *testing.T) {
 	t.Parallel()
-	dialects(t, func(t *testing.T, f *fake) {
+	dialects(t, func(f *fake) {
+		t := f.t
 		r := submit(t, f.client())
 		moved := false
 		move := func(w http.ResponseWriter, _ *http.Request) {
@@ -82,7 +84,8 @@ func TestCancel_race(t *testing.T) {
 // The job ends by itself before it can be stopped: it has that end.
 func TestCancel_tooLate(t *testing.T) {
 	t.Parallel()
-	dialects(t, func(t *testing.T, f *fake) {
+	dialects(t, func(f *fake) {
+		t := f.t
 		r := submit(t, f.client())
 		f.begin(f.job(0))
 		f.record(f.job(0), "execution_success", picture("a.png"), nil)
@@ -98,7 +101,8 @@ func TestCancel_tooLate(t *testing.T) {
 // CLIENT-FAIL-7: a node that obeys nothing: three tries, then patience until the caller's deadline, and the run is still followed.
 func TestCancel_stubborn(t *testing.T) {
 	t.Parallel()
-	dialects(t, func(t *testing.T, f *fake) {
+	dialects(t, func(f *fake) {
+		t := f.t
 		r := submit(t, f.client())
 		f.begin(f.job(0))
 		f.mu.Lock()
@@ -121,7 +125,8 @@ func TestCancel_stubborn(t *testing.T) {
 // The server is away: the cancel says so at its deadline, and holds: what is gone when the server comes back was cancelled.
 func TestCancel_unreachable(t *testing.T) {
 	t.Parallel()
-	dialects(t, func(t *testing.T, f *fake) {
+	dialects(t, func(f *fake) {
+		t := f.t
 		r := submit(t, f.client())
 		f.begin(f.job(0))
 		f.pipes.turn(true)
@@ -140,7 +145,8 @@ func TestCancel_unreachable(t *testing.T) {
 // A server with the jobs API of before 0.26 has no cancel in it.
 func TestCancel_oldJobsAPI(t *testing.T) {
 	t.Parallel()
-	dialects(t, func(t *testing.T, f *fake) {
+	dialects(t, func(f *fake) {
+		t := f.t
 		r := submit(t, f.client())
 		f.on("POST /jobs/"+r.PromptID()+"/*", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusMethodNotAllowed) })
 		f.begin(f.job(0))
@@ -158,7 +164,8 @@ func TestCancel_oldJobsAPI(t *testing.T) {
 // Servers below the floor read no id in an interrupt and stop whatever runs: none is sent unless the run is the one.
 func TestCancel_belowTheFloor(t *testing.T) {
 	t.Parallel()
-	dialects(t, func(t *testing.T, f *fake) {
+	dialects(t, func(f *fake) {
+		t := f.t
 		f.jobsAPI = false
 		c := f.client()
 		first, second := submit(t, c), submit(t, c)

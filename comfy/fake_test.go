@@ -2,19 +2,15 @@ package comfy_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -29,7 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // A fake is a scripted ComfyUI under a path prefix, reached through pipes in memory, so that tests with a fake clock can use it.
 // It keeps jobs as a server does and lets the test say when they begin and end. What no client may ever send fails the test.
 type fake struct {
-	t      testing.TB
+	t      *testing.T
 	prefix string
 	server *http.Server
 	pipes  *pipeListener
@@ -64,7 +60,7 @@ type fakeJob struct {
 	stubborn   bool // obeys no interrupt
 }
 
-func newFake(t testing.TB, prefix string) *fake {
+func newFake(t *testing.T, prefix string) *fake {
 	t.Helper()
 	f := &fake{
 		t: t, prefix: prefix, pipes: newPipes(), routes: map[string]http.HandlerFunc{},
@@ -170,8 +166,7 @@ func (f *fake) answer(w http.ResponseWriter, r *http.Request, path string, body 
 		f.interrupt(what["prompt_id"])
 	case "POST history", "POST free":
 	default:
-		http.NotFoundHandler() // the recorded 404: no words
-		w.Header().Set("Content-Type", "application/octet-stream")
+		w.Header().Set("Content-Type", "application/octet-stream") // as recorded: no words
 		w.WriteHeader(http.StatusNotFound)
 	}
 }
@@ -268,7 +263,7 @@ func (j *fakeJob) asJob() map[string]any {
 	out["status"], out["outputs"], out["execution_status"] = "completed", j.entry["outputs"], status
 	if status["status_str"] == "error" {
 		out["status"] = "failed"
-		if data, _ := json.Marshal(status["messages"]); bytes.Contains(data, []byte("execution_interrupted")) {
+		if strings.Contains(fmt.Sprint(status["messages"]), "execution_interrupted") {
 			out["status"] = "cancelled"
 		}
 	}
@@ -284,15 +279,15 @@ func (f *fake) find(id string) *fakeJob {
 	return nil
 }
 
-func (f *fake) remove(ids []string) (any bool) {
+func (f *fake) remove(ids []string) (hit bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, id := range ids {
 		if j := f.find(id); j != nil && j.state == "pending" {
-			j.state, any = "gone", true
+			j.state, hit = "gone", true
 		}
 	}
-	return any
+	return hit
 }
 
 func (f *fake) interrupt(id string) bool {
@@ -515,7 +510,11 @@ func (f *fake) must(err error) {
 func reply(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v)
+	data, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	_, _ = w.Write(data)
 }
 
 func previewFrame(prompt, mime string, image []byte) []byte {
@@ -524,68 +523,3 @@ func previewFrame(prompt, mime string, image []byte) []byte {
 	out = binary.BigEndian.AppendUint32(out, uint32(len(meta)))
 	return append(append(out, meta...), image...)
 }
-
-// pipeListener is a network in memory with a switch.
-type pipeListener struct {
-	conns chan net.Conn
-	once  sync.Once
-	done  chan struct{}
-
-	mu    sync.Mutex
-	down  bool
-	open  []net.Conn
-	dials int
-}
-
-func newPipes() *pipeListener {
-	return &pipeListener{conns: make(chan net.Conn), done: make(chan struct{})}
-}
-
-func (p *pipeListener) dial(ctx context.Context, network, _ string) (net.Conn, error) {
-	p.mu.Lock()
-	p.dials++
-	down := p.down
-	p.mu.Unlock()
-	if down {
-		return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
-	}
-	near, far := net.Pipe()
-	select {
-	case p.conns <- far:
-		p.mu.Lock()
-		p.open = append(p.open, near)
-		p.mu.Unlock()
-		return near, nil
-	case <-p.done:
-	case <-ctx.Done():
-	}
-	_, _ = near.Close(), far.Close()
-	return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
-}
-
-// turn cuts all connections and refuses new ones, or accepts again.
-func (p *pipeListener) turn(down bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.down = down
-	for _, c := range p.open {
-		_ = c.Close()
-	}
-	p.open = nil
-}
-
-func (p *pipeListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.conns:
-		return c, nil
-	case <-p.done:
-		return nil, errors.New("closed")
-	}
-}
-
-func (p *pipeListener) Close() error {
-	p.once.Do(func() { close(p.done) })
-	return nil
-}
-
-func (*pipeListener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8188} }

@@ -146,6 +146,9 @@ func (c *Client) View(ctx context.Context, o Output, w io.Writer) (int64, error)
 
 func (c *Client) copyFile(resp *http.Response, w io.Writer) (int64, error) {
 	limit := c.limits.ViewBytes
+	if resp.StatusCode != http.StatusOK {
+		return 0, fmt.Errorf("%w: status %d in place of a whole file", ErrProtocol, resp.StatusCode)
+	}
 	if resp.ContentLength > limit {
 		return 0, &TooLargeError{What: "comfyui's file", Limit: limit}
 	}

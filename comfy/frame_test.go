@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -52,9 +53,12 @@ func TestEvent(t *testing.T) {
 	t.Parallel()
 	nodes := map[string]any{}
 	for i := range 5000 {
-		nodes[strings.Repeat("1", i/10+1)+string(rune('0'+i%10))] = map[string]any{}
+		nodes[strconv.Itoa(i)] = map[string]any{}
 	}
-	many, _ := json.Marshal(map[string]any{"type": "progress_state", "data": map[string]any{"prompt_id": someID, "nodes": nodes}})
+	many, err := json.Marshal(map[string]any{"type": "progress_state", "data": map[string]any{"prompt_id": someID, "nodes": nodes}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for text, want := range map[string]bool{
 		`{"type":"status","data":{"status":{"exec_info":{"queue_remaining":0}}}}`:        true,
 		`{"type":"executing","data":{"node":null,"prompt_id":"` + someID + `"}}`:         true,

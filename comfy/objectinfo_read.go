@@ -3,6 +3,7 @@ package comfy
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"slices"
 )
 
@@ -62,14 +63,7 @@ func (w reading) class(name string, raw []byte) *Class {
 			c.Experimental = yes(value)
 		}
 	}
-	sections := map[string][]byte{}
-	for section, value := range members(input) {
-		sections[section] = value
-	}
-	orders := map[string][]byte{}
-	for section, value := range members(order) {
-		orders[section] = value
-	}
+	sections, orders := maps.Collect(members(input)), maps.Collect(members(order))
 	c.Inputs = append(w.inputs(sections["required"], orders["required"], true), w.inputs(sections["optional"], orders["optional"], false)...)
 	c.Outputs = ports(outputs, lists, names)
 	return c

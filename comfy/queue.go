@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -13,33 +14,53 @@ import (
 // A Queue is the server's queue, pending sorted by number (CLIENT-QUEUE-1). It holds ids only.
 type Queue struct{ Running, Pending []string }
 
+// maxQueue bounds what is read of the queue; who has more waiting than that has lost count anyway.
+const maxQueue = 10_000
+
 // Queue reads the server's queue.
 func (c *Client) Queue(ctx context.Context) (Queue, error) {
 	raw, err := getJSON[struct {
-		Running []queued `json:"queue_running"`
-		Pending []queued `json:"queue_pending"`
+		Running json.RawMessage `json:"queue_running"`
+		Pending json.RawMessage `json:"queue_pending"`
 	}](ctx, c, c.timeouts.Queue, nil, "queue")
-	switch {
-	case err != nil:
+	if err != nil {
 		return Queue{}, err
-	case max(len(raw.Running), len(raw.Pending)) > maxList:
-		return Queue{}, &TooLargeError{What: "comfyui's queue", Limit: maxList}
 	}
-	return Queue{Running: inOrder(raw.Running), Pending: inOrder(raw.Pending)}, nil
+	running, errRunning := queueItems(raw.Running)
+	pending, errPending := queueItems(raw.Pending)
+	if err := errors.Join(errRunning, errPending); err != nil {
+		return Queue{}, err
+	}
+	return Queue{Running: inOrder(running), Pending: inOrder(pending)}, nil
 }
 
-// queued is an item of the queue: [number, id, graph, …], or an object on Comfy Cloud's newer servers.
+// queued is an item of the queue: [number, id, graph, …].
 type queued struct {
 	number float64
 	id     string
 }
 
-func (q *queued) UnmarshalJSON(data []byte) error {
-	var item []json.RawMessage
-	if err := json.Unmarshal(data, &item); err != nil || len(item) < 2 {
-		return errors.New("not a queue item")
+// queueItems reads numbers and ids and steps over the graphs.
+func queueItems(raw []byte) ([]queued, error) {
+	var items []queued
+	for item := range elements(raw) {
+		var q queued
+		i, ok := 0, false
+		for field := range elements(item) {
+			if i++; i > 1 {
+				q.id, ok = text(field)
+				break
+			}
+			q.number, _ = number(field)
+		}
+		if !ok {
+			return nil, fmt.Errorf("%w: an item of its queue has no id", ErrProtocol)
+		}
+		if items = append(items, q); len(items) > maxQueue {
+			return nil, &TooLargeError{What: "comfyui's queue", Limit: maxQueue}
+		}
 	}
-	return errors.Join(json.Unmarshal(item[0], &q.number), json.Unmarshal(item[1], &q.id))
+	return items, nil
 }
 
 func inOrder(items []queued) []string {

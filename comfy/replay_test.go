@@ -36,47 +36,39 @@ type step struct {
 	ImageBytes                     int `json:"image_bytes"`
 }
 
-func recording(t testing.TB, version, name string) []step {
-	t.Helper()
+func recording(tb testing.TB, version, name string) []step {
+	tb.Helper()
 	data, err := os.ReadFile(filepath.Join("testdata", "recorded", version, name+".json"))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var r struct{ Steps []step }
 	if err := json.Unmarshal(data, &r); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return r.Steps
 }
 
-func recordedClasses(t testing.TB, version string) []byte {
-	t.Helper()
+func recordedClasses(tb testing.TB, version string) []byte {
+	tb.Helper()
 	file, err := os.Open(filepath.Join("testdata", "recorded", version, "object_info.json.gz"))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer func() { _ = file.Close() }()
 	z, err := gzip.NewReader(file)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	data, err := io.ReadAll(z)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return data
 }
 
-// versions runs a test for each recorded server.
-func versions(t *testing.T, test func(t *testing.T, version string)) {
-	t.Helper()
-	for _, v := range []string{"v0.3.64", "v0.33.0"} {
-		t.Run(v, func(t *testing.T) {
-			t.Parallel()
-			test(t, v)
-		})
-	}
-}
+// versions are the recorded servers'.
+func versions() []string { return []string{"v0.3.64", "v0.33.0"} }
 
 // write gives a recorded answer.
 func (s step) write(w http.ResponseWriter) {
@@ -94,14 +86,11 @@ func (s step) write(w http.ResponseWriter) {
 	}
 }
 
-// answer returns the recorded answer to the n-th request of method and path.
-func answer(t testing.TB, steps []step, method, path string, n int) step {
+// answer returns the recorded answer to the first request of method and path.
+func answer(t *testing.T, steps []step, method, path string) step {
 	t.Helper()
 	for i, s := range steps {
 		if s.Send != "http" || s.Method != method || s.Path != path {
-			continue
-		}
-		if n--; n >= 0 {
 			continue
 		}
 		for _, a := range steps[i:] {
@@ -122,7 +111,7 @@ type player struct {
 	entry       map[string]any
 }
 
-func newPlayer(t testing.TB, f *fake, steps []step) *player {
+func newPlayer(t *testing.T, f *fake, steps []step) *player {
 	t.Helper()
 	p := &player{f: f, steps: steps}
 	for _, s := range steps {
@@ -200,7 +189,7 @@ func frame4(meta []byte, size int) []byte {
 }
 
 // recordedGraph is the graph that the recording's prompt posted.
-func recordedGraph(t testing.TB, steps []step) comfy.Graph {
+func recordedGraph(t *testing.T, steps []step) comfy.Graph {
 	t.Helper()
 	for _, s := range steps {
 		if s.Path == "/api/prompt" && s.Send == "http" {
@@ -239,37 +228,40 @@ func TestReplay(t *testing.T) {
 		{"cancel-running", comfy.Cancelled, 0, true, ""},
 		{"cancel-running-in-a-long-node", comfy.Cancelled, 0, true, ""},
 	}
-	versions(t, func(t *testing.T, version string) {
-		for _, s := range scenarios {
-			for _, jobs := range []bool{false, true} {
-				t.Run(fmt.Sprintf("%s/jobs %v", s.name, jobs), func(t *testing.T) {
-					t.Parallel()
-					synctest.Test(t, func(t *testing.T) {
-						steps := recording(t, version, s.name)
-						f := newFake(t, "/comfy")
-						f.jobsAPI = jobs
-						p := newPlayer(t, f, steps)
-						run, err := f.client().Submit(t.Context(), comfy.Submission{PromptID: comfy.NewPromptID(), Graph: recordedGraph(t, steps)})
-						if err != nil {
-							t.Fatal(err)
-						}
-						previews := follow(t, run, s.state == comfy.Cancelled)
-						res := result(t, run)
-						if res.State != s.state || len(res.Outputs) != s.files || (previews > 0) != s.previews {
-							t.Errorf("%s with %d files and %d previews; want %s, %d, %v", res.State, len(res.Outputs), previews, s.state, s.files, s.previews)
-						}
-						if diff := cmp.Diff(filesOf(p.entry), namesOf(res.Outputs)); diff != "" {
-							t.Errorf("files: %s", diff)
-						}
-						var failed *comfy.ExecutionError
-						if errors.As(res.Err, &failed) != (s.err != "") || failed != nil && (failed.Class != s.err || failed.Exception == "" || failed.Message == "") {
-							t.Errorf("error %#v", res.Err)
-						}
+	for _, version := range versions() {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			for _, s := range scenarios {
+				for _, jobs := range []bool{false, true} {
+					t.Run(fmt.Sprintf("%s/jobs %v", s.name, jobs), func(t *testing.T) {
+						t.Parallel()
+						synctest.Test(t, func(t *testing.T) {
+							steps := recording(t, version, s.name)
+							f := newFake(t, "/comfy")
+							f.jobsAPI = jobs
+							p := newPlayer(t, f, steps)
+							run, err := f.client().Submit(t.Context(), comfy.Submission{PromptID: comfy.NewPromptID(), Graph: recordedGraph(t, steps)})
+							if err != nil {
+								t.Fatal(err)
+							}
+							previews := follow(t, run, s.state == comfy.Cancelled)
+							res := result(t, run)
+							if res.State != s.state || len(res.Outputs) != s.files || (previews > 0) != s.previews {
+								t.Errorf("%s with %d files and %d previews; want %s, %d, %v", res.State, len(res.Outputs), previews, s.state, s.files, s.previews)
+							}
+							if diff := cmp.Diff(filesOf(p.entry), namesOf(res.Outputs)); diff != "" {
+								t.Errorf("files: %s", diff)
+							}
+							var failed *comfy.ExecutionError
+							if errors.As(res.Err, &failed) != (s.err != "") || failed != nil && (failed.Class != s.err || failed.Exception == "" || failed.Message == "") {
+								t.Errorf("error %#v", res.Err)
+							}
+						})
 					})
-				})
+				}
 			}
-		}
-	})
+		})
+	}
 }
 
 // follow watches a run until its end, cancels it at its first preview if asked to, and checks what must hold of any progress.
@@ -331,19 +323,22 @@ func namesOf(outputs []comfy.Output) map[string]bool {
 // CLIENT-PROMPT-2, CLIENT-FAIL-24: each recorded refusal becomes a RejectedError that names every node and its fault.
 func TestReplay_refusals(t *testing.T) {
 	t.Parallel()
-	versions(t, func(t *testing.T, version string) {
-		var posted, said step
-		for _, s := range recording(t, version, "validation-errors") {
-			if s.Send == "http" {
-				posted = s
+	for _, version := range versions() {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			var posted, said step
+			for _, s := range recording(t, version, "validation-errors") {
+				if s.Send == "http" {
+					posted = s
+				}
+				if s.Recv != "http" || s.Status != http.StatusBadRequest {
+					continue
+				}
+				said = s
+				t.Run(strings.ReplaceAll(posted.Note, "/", " "), func(t *testing.T) { refusal(t, said) })
 			}
-			if s.Recv != "http" || s.Status != http.StatusBadRequest {
-				continue
-			}
-			said = s
-			t.Run(strings.ReplaceAll(posted.Note, "/", " "), func(t *testing.T) { refusal(t, said) })
-		}
-	})
+		})
+	}
 }
 
 func refusal(t *testing.T, said step) {
@@ -384,32 +379,35 @@ func refusal(t *testing.T, said step) {
 // CLIENT-PROMPT-1, CLIENT-FAIL-16: 200 with node errors is a refusal, and the part that runs is cancelled.
 func TestReplay_halfAccepted(t *testing.T) {
 	t.Parallel()
-	versions(t, func(t *testing.T, version string) {
-		synctest.Test(t, func(t *testing.T) {
-			steps := recording(t, version, "validation-one-output-of-two-bad")
-			f := newFake(t, "/comfy")
-			f.jobsAPI = version == "v0.33.0"
-			var id string
-			f.on("POST /prompt", func(w http.ResponseWriter, r *http.Request) {
-				body, _ := io.ReadAll(r.Body)
-				f.place(discard{http.Header{}}, body)
-				id = f.job(0).id
-				a := answer(t, steps, http.MethodPost, "/api/prompt", 0)
-				a.JSON = bytes.ReplaceAll(a.JSON, promptID(a.JSON), []byte(id))
-				f.begin(f.job(0))
-				a.write(w)
+	for _, version := range versions() {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				steps := recording(t, version, "validation-one-output-of-two-bad")
+				f := newFake(t, "/comfy")
+				f.jobsAPI = version == "v0.33.0"
+				var id string
+				f.on("POST /prompt", func(w http.ResponseWriter, r *http.Request) {
+					body, _ := io.ReadAll(r.Body)
+					f.place(discard{http.Header{}}, body)
+					id = f.job(0).id
+					a := answer(t, steps, http.MethodPost, "/api/prompt")
+					a.JSON = bytes.ReplaceAll(a.JSON, promptID(a.JSON), []byte(id))
+					f.begin(f.job(0))
+					a.write(w)
+				})
+				_, err := f.client().Submit(t.Context(), comfy.Submission{PromptID: comfy.NewPromptID(), Graph: tiny()})
+				var got *comfy.RejectedError
+				if !errors.As(err, &got) || len(got.Nodes) != 1 || got.Nodes[0].Node != "19" || got.Nodes[0].Type != "exception_during_validation" {
+					t.Errorf("error %#v", err)
+				}
+				time.Sleep(time.Second)
+				if f.job(0).state != "ended" {
+					t.Errorf("the rest of the graph runs on: %s", f.job(0).state)
+				}
 			})
-			_, err := f.client().Submit(t.Context(), comfy.Submission{PromptID: comfy.NewPromptID(), Graph: tiny()})
-			var got *comfy.RejectedError
-			if !errors.As(err, &got) || len(got.Nodes) != 1 || got.Nodes[0].Node != "19" || got.Nodes[0].Type != "exception_during_validation" {
-				t.Errorf("error %#v", err)
-			}
-			time.Sleep(time.Second)
-			if f.job(0).state != "ended" {
-				t.Errorf("the rest of the graph runs on: %s", f.job(0).state)
-			}
 		})
-	})
+	}
 }
 
 type discard struct{ h http.Header }
@@ -428,88 +426,97 @@ func promptID(data []byte) []byte {
 // CLIENT-HTTP-3, CLIENT-FAIL-15: 413 and 500 come as text, and the text is kept, for the log.
 func TestReplay_textErrors(t *testing.T) {
 	t.Parallel()
-	versions(t, func(t *testing.T, version string) {
-		for _, s := range recording(t, version, "bad-bodies") {
-			if s.Recv != "http" || s.Text == nil || s.Status < 400 {
-				continue
+	for _, version := range versions() {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			for _, s := range recording(t, version, "bad-bodies") {
+				if s.Recv != "http" || s.Text == nil || s.Status < 400 {
+					continue
+				}
+				f := newFake(t, "")
+				f.on("POST /prompt", func(w http.ResponseWriter, _ *http.Request) { s.write(w) })
+				_, err := f.client().Submit(t.Context(), comfy.Submission{PromptID: comfy.NewPromptID(), Graph: tiny()})
+				var got *comfy.StatusError
+				if !errors.As(err, &got) || got.Status != s.Status || !strings.HasPrefix(got.Text, (*s.Text)[:10]) {
+					t.Errorf("%d %q became %#v", s.Status, *s.Text, err)
+				}
 			}
-			f := newFake(t, "")
-			f.on("POST /prompt", func(w http.ResponseWriter, _ *http.Request) { s.write(w) })
-			_, err := f.client().Submit(t.Context(), comfy.Submission{PromptID: comfy.NewPromptID(), Graph: tiny()})
-			var got *comfy.StatusError
-			if !errors.As(err, &got) || got.Status != s.Status || !strings.HasPrefix(got.Text, (*s.Text)[:10]) {
-				t.Errorf("%d %q became %#v", s.Status, *s.Text, err)
-			}
-		}
-	})
+		})
+	}
 }
 
 // CLIENT-HTTP-1: what the probe learns of both servers.
 func TestReplay_probe(t *testing.T) {
 	t.Parallel()
-	versions(t, func(t *testing.T, version string) {
-		steps := recording(t, version, "introspection")
-		f := newFake(t, "/comfy")
-		f.jobsAPI = version == "v0.33.0"
-		for _, path := range []string{"/system_stats", "/features", "/models/checkpoints", "/models/nope", "/embeddings"} {
-			a := answer(t, steps, http.MethodGet, "/api"+path, 0)
-			f.on("GET "+path, func(w http.ResponseWriter, _ *http.Request) { a.write(w) })
-		}
-		c := f.client()
-		got, err := c.Probe(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got.LatencyHint <= 0 || len(got.Devices) != 1 || got.Devices[0].VRAMTotal == 0 {
-			t.Errorf("%+v", got)
-		}
-		got.LatencyHint, got.Devices = 0, nil
-		want := comfy.ServerInfo{Version: strings.TrimPrefix(version, "v"), JobsAPI: f.jobsAPI, JobCancel: f.jobsAPI, MaxUpload: 104857600}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Error(diff)
-		}
-		if files, err := c.Models(t.Context(), "checkpoints"); err != nil || len(files) != 1 || files[0].Name != "tiny_sd3_random.safetensors" {
-			t.Errorf("models %v, %v", files, err)
-		}
-		if files, err := c.Models(t.Context(), "nope"); err != nil || len(files) != 0 {
-			t.Errorf("an unknown folder: %v, %v", files, err)
-		}
-		if names, err := c.Embeddings(t.Context()); err != nil || len(names) != 0 {
-			t.Errorf("embeddings %v, %v", names, err)
-		}
-	})
+	for _, version := range versions() {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			steps := recording(t, version, "introspection")
+			f := newFake(t, "/comfy")
+			f.jobsAPI = version == "v0.33.0"
+			for _, path := range []string{"/system_stats", "/features", "/models/checkpoints", "/models/nope", "/embeddings"} {
+				a := answer(t, steps, http.MethodGet, "/api"+path)
+				f.on("GET "+path, func(w http.ResponseWriter, _ *http.Request) { a.write(w) })
+			}
+			c := f.client()
+			got, err := c.Probe(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.LatencyHint <= 0 || len(got.Devices) != 1 || got.Devices[0].VRAMTotal == 0 {
+				t.Errorf("%+v", got)
+			}
+			got.LatencyHint, got.Devices = 0, nil
+			want := comfy.ServerInfo{Version: strings.TrimPrefix(version, "v"), JobsAPI: f.jobsAPI, JobCancel: f.jobsAPI, MaxUpload: 104857600}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Error(diff)
+			}
+			if files, err := c.Models(t.Context(), "checkpoints"); err != nil || len(files) != 1 || files[0].Name != "tiny_sd3_random.safetensors" {
+				t.Errorf("models %v, %v", files, err)
+			}
+			if files, err := c.Models(t.Context(), "nope"); err != nil || len(files) != 0 {
+				t.Errorf("an unknown folder: %v, %v", files, err)
+			}
+			if names, err := c.Embeddings(t.Context()); err != nil || len(names) != 0 {
+				t.Errorf("embeddings %v, %v", names, err)
+			}
+		})
+	}
 }
 
 // The recorded queue of both servers, in heap order (CLIENT-QUEUE-1), and the recorded jobs of 0.33.0.
 func TestReplay_queueAndJobs(t *testing.T) {
 	t.Parallel()
-	versions(t, func(t *testing.T, version string) {
-		steps := recording(t, version, "cancel-pending")
-		a := answer(t, steps, http.MethodGet, "/api/queue", 0)
-		f := newFake(t, "")
-		f.on("GET /queue", func(w http.ResponseWriter, _ *http.Request) { a.write(w) })
-		q, err := f.client().Queue(t.Context())
-		if err != nil || len(q.Running) != 1 || len(q.Pending) != 3 {
-			t.Fatalf("%v, %v", q, err)
-		}
-		var raw struct {
-			Pending []json.RawMessage `json:"queue_pending"`
-		}
-		if err := json.Unmarshal(a.JSON, &raw); err != nil {
-			t.Fatal(err)
-		}
-		last := -1e9
-		for _, id := range q.Pending {
-			for _, item := range raw.Pending {
-				if bytes.Contains(item, []byte(id)) {
-					var number float64
-					_, _ = fmt.Sscanf(string(item), "[%g", &number)
-					if number < last {
-						t.Errorf("%s, number %g, stands behind %g", id, number, last)
+	for _, version := range versions() {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			steps := recording(t, version, "cancel-pending")
+			a := answer(t, steps, http.MethodGet, "/api/queue")
+			f := newFake(t, "")
+			f.on("GET /queue", func(w http.ResponseWriter, _ *http.Request) { a.write(w) })
+			q, err := f.client().Queue(t.Context())
+			if err != nil || len(q.Running) != 1 || len(q.Pending) != 3 {
+				t.Fatalf("%v, %v", q, err)
+			}
+			var raw struct {
+				Pending []json.RawMessage `json:"queue_pending"`
+			}
+			if err := json.Unmarshal(a.JSON, &raw); err != nil {
+				t.Fatal(err)
+			}
+			last := -1e9
+			for _, id := range q.Pending {
+				for _, item := range raw.Pending {
+					if bytes.Contains(item, []byte(id)) {
+						var number float64
+						_, _ = fmt.Sscanf(string(item), "[%g", &number)
+						if number < last {
+							t.Errorf("%s, number %g, stands behind %g", id, number, last)
+						}
+						last = number
 					}
-					last = number
 				}
 			}
-		}
-	})
+		})
+	}
 }

@@ -43,7 +43,7 @@ func result(t *testing.T, r *comfy.Run) comfy.Result {
 }
 
 // dialects runs a test against a server without and with the jobs API, on a fake clock.
-func dialects(t *testing.T, test func(t *testing.T, f *fake)) {
+func dialects(t *testing.T, test func(f *fake)) {
 	t.Helper()
 	for _, d := range []struct {
 		name string
@@ -54,7 +54,7 @@ func dialects(t *testing.T, test func(t *testing.T, f *fake)) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFake(t, "/comfy/ui")
 				f.jobsAPI = d.jobs
-				test(t, f)
+				test(f)
 			})
 		})
 	}
@@ -63,7 +63,8 @@ func dialects(t *testing.T, test func(t *testing.T, f *fake)) {
 // CLIENT-WS-7, CLIENT-WS-8, CLIENT-FAIL-3: a cached job ends before the POST is answered.
 func TestRun_endsBeforeTheAnswer(t *testing.T) {
 	t.Parallel()
-	dialects(t, func(t *testing.T, f *fake) {
+	dialects(t, func(f *fake) {
+		t := f.t
 		f.placed = func(j *fakeJob) {
 			f.begin(j)
 			f.end(j, "execution_success", picture("a_00001_.png"))
@@ -86,7 +87,8 @@ func TestRun_endsBeforeTheAnswer(t *testing.T) {
 // CLIENT-WS-7: the history comes later than the word of success; the follower asks again at once, not after a poll's time.
 func TestRun_historyIsLate(t *testing.T) {
 	t.Parallel()
-	dialects(t, func(t *testing.T, f *fake) {
+	dialects(t, func(f *fake) {
+		t := f.t
 		f.placed = func(j *fakeJob) {
 			f.begin(j)
 			f.tell(j.client, "execution_success", map[string]any{"prompt_id": j.id})
@@ -106,7 +108,8 @@ func TestRun_historyIsLate(t *testing.T) {
 // CLIENT-FAIL-1, CLIENT-WS-12: nothing is heard of the run, and its end is known all the same, within a poll's time.
 func TestRun_deafSocket(t *testing.T) {
 	t.Parallel()
-	dialects(t, func(t *testing.T, f *fake) {
+	dialects(t, func(f *fake) {
+		t := f.t
 		c := f.client()
 		r := submit(t, c)
 		j := f.job(0)
@@ -135,7 +138,8 @@ func TestRun_deafSocket(t *testing.T) {
 // CLIENT-WS-11, CLIENT-WS-13, CLIENT-TIME-3: the socket is cut in the middle. The run is polled, new runs have a fresh client id.
 func TestRun_socketIsCut(t *testing.T) {
 	t.Parallel()
-	dialects(t, func(t *testing.T, f *fake) {
+	dialects(t, func(f *fake) {
+		t := f.t
 		c := f.client()
 		r := submit(t, c)
 		j := f.job(0)
@@ -158,7 +162,8 @@ func TestRun_socketIsCut(t *testing.T) {
 // No WebSocket at all: polling alone, quick for a quick run.
 func TestRun_withoutSocket(t *testing.T) {
 	t.Parallel()
-	dialects(t, func(t *testing.T, f *fake) {
+	dialects(t, func(f *fake) {
+		t := f.t
 		f.noWS = true
 		f.placed = func(j *fakeJob) { f.record(j, "execution_success", picture("a.png"), nil) }
 		c := f.client()
@@ -175,7 +180,8 @@ func TestRun_withoutSocket(t *testing.T) {
 // CLIENT-FAIL-4, CLIENT-FAIL-5, CLIENT-QUEUE-3: known nowhere, seen twice at least 2 s apart, is lost; once is not.
 func TestRun_lost(t *testing.T) {
 	t.Parallel()
-	dialects(t, func(t *testing.T, f *fake) {
+	dialects(t, func(f *fake) {
+		t := f.t
 		r := submit(t, f.client())
 		f.begin(f.job(0))
 		time.Sleep(time.Second)
@@ -191,7 +197,8 @@ func TestRun_lost(t *testing.T) {
 // A run that is unknown for a moment only, while it moves from the queue to the history, goes on.
 func TestRun_unknownOnce(t *testing.T) {
 	t.Parallel()
-	dialects(t, func(t *testing.T, f *fake) {
+	dialects(t, func(f *fake) {
+		t := f.t
 		r := submit(t, f.client())
 		j := f.job(0)
 		f.begin(j)
@@ -214,7 +221,8 @@ func TestRun_unknownOnce(t *testing.T) {
 // 10 s after the server answers again without knowing it, the run is lost.
 func TestRun_serverGoesAndComesBack(t *testing.T) {
 	t.Parallel()
-	dialects(t, func(t *testing.T, f *fake) {
+	dialects(t, func(f *fake) {
+		t := f.t
 		r := submit(t, f.client())
 		f.begin(f.job(0))
 		time.Sleep(time.Second)
@@ -235,7 +243,8 @@ func TestRun_serverGoesAndComesBack(t *testing.T) {
 // The server was away and still knows the run.
 func TestRun_networkGoesAndComesBack(t *testing.T) {
 	t.Parallel()
-	dialects(t, func(t *testing.T, f *fake) {
+	dialects(t, func(f *fake) {
+		t := f.t
 		r := submit(t, f.client())
 		f.begin(f.job(0))
 		f.pipes.turn(true)
@@ -252,7 +261,8 @@ func TestRun_networkGoesAndComesBack(t *testing.T) {
 // CLIENT-FAIL-23: a blocked node does not end the run. CLIENT-FAIL-24: an error of the run is an ExecutionError.
 func TestRun_blockedAndFailed(t *testing.T) {
 	t.Parallel()
-	dialects(t, func(t *testing.T, f *fake) {
+	dialects(t, func(f *fake) {
+		t := f.t
 		r := submit(t, f.client())
 		j := f.job(0)
 		f.begin(j)
@@ -280,7 +290,8 @@ func TestRun_blockedAndFailed(t *testing.T) {
 // CLIENT-QUEUE-1: the place is by number, not by the order of the answer.
 func TestRun_position(t *testing.T) {
 	t.Parallel()
-	dialects(t, func(t *testing.T, f *fake) {
+	dialects(t, func(f *fake) {
+		t := f.t
 		c := f.client()
 		runs := []*comfy.Run{submit(t, c), submit(t, c), submit(t, c), submit(t, c)}
 		f.begin(f.job(0))
@@ -300,7 +311,8 @@ func TestRun_position(t *testing.T) {
 // CLIENT-FAIL-6: the worker is dead: jobs wait and nothing runs.
 func TestRun_stalled(t *testing.T) {
 	t.Parallel()
-	dialects(t, func(t *testing.T, f *fake) {
+	dialects(t, func(f *fake) {
+		t := f.t
 		r := submit(t, f.client())
 		time.Sleep(20 * time.Second)
 		if r.Progress().Stalled {

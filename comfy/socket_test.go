@@ -283,7 +283,8 @@ func TestSocket_rubbish(t *testing.T) {
 // order of the nodes, also where two have the same (CLIENT-SEC-11).
 func TestOutputs_CLIENT_SEC_10(t *testing.T) {
 	t.Parallel()
-	dialects(t, func(t *testing.T, f *fake) {
+	dialects(t, func(f *fake) {
+		t := f.t
 		file := func(name, sub, kind string) any {
 			return map[string]any{"filename": name, "subfolder": sub, "type": kind}
 		}
@@ -340,7 +341,7 @@ func TestOutcome_CLIENT_QUEUE_2(t *testing.T) {
 					j.state = "quiet" // in no queue
 					f.routes["GET /history/"+j.id] = func(w http.ResponseWriter, _ *http.Request) {
 						w.Header().Set("Content-Type", "application/json")
-						fmt.Fprintf(w, `{%q: {"prompt": [1, %q, {"3": {"is_changed": [NaN, -Infinity]}}], "outputs": {}, "status": %s}}`, j.id, j.id, row.status)
+						_, _ = fmt.Fprintf(w, `{%q: {"prompt": [1, %q, {"3": {"is_changed": [NaN, -Infinity]}}], "outputs": {}, "status": %s}}`, j.id, j.id, row.status)
 					}
 				}
 				if res := result(t, submit(t, f.client())); res.State != row.want || (res.State == comfy.Failed) != (res.Err != nil) {

@@ -16,7 +16,7 @@ import (
 )
 
 // maxRuns bounds what is followed at one server at a time; a server runs one prompt at a time, and the fleet lets in a few.
-const maxRuns = 256
+const maxRuns = 64
 
 // A Submission is one graph to run.
 type Submission struct {

@@ -81,7 +81,8 @@ func TestSubmit_refuses(t *testing.T) {
 // SC-39, CLIENT-FAIL-13: the connection is cut after the body was sent. The job is found, there is exactly one, and it goes on.
 func TestSec_SC39_cutAfterTheBody(t *testing.T) {
 	t.Parallel()
-	dialects(t, func(t *testing.T, f *fake) {
+	dialects(t, func(f *fake) {
+		t := f.t
 		f.on("POST /prompt", func(_ http.ResponseWriter, r *http.Request) {
 			body, _ := io.ReadAll(r.Body)
 			f.place(discard{http.Header{}}, body)
@@ -102,7 +103,8 @@ func TestSec_SC39_cutAfterTheBody(t *testing.T) {
 // CLIENT-FAIL-13: it arrives late: not at the first look, at the second.
 func TestSubmit_foundLate(t *testing.T) {
 	t.Parallel()
-	dialects(t, func(t *testing.T, f *fake) {
+	dialects(t, func(f *fake) {
+		t := f.t
 		f.on("POST /prompt", func(w http.ResponseWriter, r *http.Request) {
 			body, _ := io.ReadAll(r.Body)
 			time.AfterFunc(400*time.Millisecond, func() { f.place(discard{http.Header{}}, body) })
@@ -118,7 +120,8 @@ func TestSubmit_foundLate(t *testing.T) {
 // CLIENT-FAIL-13: the server answers, three times, and does not have it. It is not posted again.
 func TestSubmit_notFound(t *testing.T) {
 	t.Parallel()
-	dialects(t, func(t *testing.T, f *fake) {
+	dialects(t, func(f *fake) {
+		t := f.t
 		f.on("POST /prompt", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 		c := f.client()
 		began := time.Now()
@@ -135,7 +138,8 @@ func TestSubmit_notFound(t *testing.T) {
 // Nobody answers after the doubt either: the run is followed until somebody does.
 func TestSubmit_nobodyAnswers(t *testing.T) {
 	t.Parallel()
-	dialects(t, func(t *testing.T, f *fake) {
+	dialects(t, func(f *fake) {
+		t := f.t
 		f.on("POST /prompt", func(_ http.ResponseWriter, r *http.Request) {
 			body, _ := io.ReadAll(r.Body)
 			f.place(discard{http.Header{}}, body)
@@ -175,7 +179,8 @@ func TestSubmit_slow(t *testing.T) {
 // The caller leaves in the middle of the POST: what the server has got by then is cancelled.
 func TestSubmit_callerLeaves(t *testing.T) {
 	t.Parallel()
-	dialects(t, func(t *testing.T, f *fake) {
+	dialects(t, func(f *fake) {
+		t := f.t
 		f.on("POST /prompt", func(w http.ResponseWriter, r *http.Request) {
 			body, _ := io.ReadAll(r.Body)
 			time.Sleep(5 * time.Second)
@@ -225,14 +230,17 @@ func TestSubmit_otherID(t *testing.T) {
 // The number of runs at one server is bounded.
 func TestSubmit_tooMany(t *testing.T) {
 	t.Parallel()
-	f := newFake(t, "")
-	c := f.client()
-	for range 256 {
-		submit(t, c)
-	}
-	if _, err := c.Submit(t.Context(), comfy.Submission{PromptID: comfy.NewPromptID(), Graph: tiny()}); !errors.Is(err, comfy.ErrTooMany) {
-		t.Errorf("%v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t, "")
+		c := f.client()
+		for range 64 {
+			submit(t, c)
+		}
+		_, err := c.Submit(t.Context(), comfy.Submission{PromptID: comfy.NewPromptID(), Graph: tiny()})
+		if !errors.Is(err, comfy.ErrTooMany) || f.count("POST", "/prompt") != 64 {
+			t.Errorf("%v", err)
+		}
+	})
 }
 
 // Comfy Cloud and proxies have refusals of other shapes.

@@ -95,6 +95,7 @@ func TestSec_SC13_SC14_table(t *testing.T) {
 }
 
 func noDial(t *testing.T) func(context.Context, string, string) (net.Conn, error) {
+	t.Helper()
 	return func(context.Context, string, string) (net.Conn, error) {
 		t.Error("dialled")
 		return nil, errors.New("no")

@@ -113,8 +113,9 @@ func (f *Fleet) Do(ctx context.Context, fn func(context.Context, *comfy.Client) 
 	if err := f.admit(); err != nil {
 		return err
 	}
-	err := fn(ctx, f.client)
-	f.note(err, nil)
+	err := context.Canceled // stays where fn panics, which proves nothing
+	defer func() { f.note(err, nil) }()
+	err = fn(ctx, f.client)
 	return err
 }
 
