@@ -107,11 +107,8 @@ func TestSSE_order(t *testing.T) {
 	}
 	l.ask(initializeMessage)
 	for i := range 100 {
-		a := l.ask(callLine(fmt.Sprint(i), "generate", `{"prompt":"x"}`))
-		b, c := receive(t, "a step", l.events), receive(t, "the answer", l.events)
-		if a.Params.Progress != 1 || b.Params.Progress != 3 || c.Result == nil {
-			t.Fatalf("call %d: %+v %+v %+v", i, a, b, c)
-		}
+		l.send(callLine(fmt.Sprint(i), "generate", `{"prompt":"x"}`))
+		steps(t, 3, func() message { return receive(t, "an event", l.events) })
 	}
 }
 

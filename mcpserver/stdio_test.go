@@ -71,9 +71,7 @@ func TestStdio_order(t *testing.T) {
 	p := s.stdio(t, local()).initialize()
 	for i := range 300 {
 		p.send(callLine(fmt.Sprint(i), "generate", `{"prompt":"x"}`))
-		if a, b, c := p.next(), p.next(), p.next(); a.Params.Progress != 1 || b.Params.Progress != 3 || c.Result == nil {
-			t.Fatalf("call %d: %+v %+v %+v", i, a, b, c)
-		}
+		steps(t, 3, p.next)
 	}
 }
 
@@ -277,9 +275,7 @@ func TestStdio_two(t *testing.T) {
 	two.initialize()
 	for range 50 {
 		one.send(callLine("1", "generate", `{"prompt":"x"}`))
-		for range 3 {
-			one.next()
-		}
+		steps(t, 2, one.next)
 	}
 	if m := two.ask(callLine("2", "status", `{}`)); m.Result == nil {
 		t.Errorf("heard its neighbour: %+v", m)

@@ -23,7 +23,7 @@ func newReader(b []byte) io.ReadSeeker { return bytes.NewReader(b) }
 const (
 	legacyVersion = "2025-11-25"
 	modernVersion = "2026-07-28"
-	patience      = 5 * time.Second
+	patience      = 30 * time.Second // the machine may be busy
 )
 
 // site serves the set's handlers; the header X-Test-User says who calls, as web would have found out.
@@ -338,6 +338,26 @@ func (p *pipe) initialize() *pipe {
 		p.t.Fatalf("initialize: %+v", m.Error)
 	}
 	return p
+}
+
+// steps checks one call's messages: steps that increase from the first to the last, and then the answer. A machine that is slow enough
+// sends those between as well.
+func steps(t testing.TB, last float64, next func() message) message {
+	t.Helper()
+	before := 0.0
+	for {
+		m := next()
+		if m.Method != "notifications/progress" {
+			if before != last || m.Result == nil {
+				t.Fatalf("the last step was %v, the answer %+v", before, m)
+			}
+			return m
+		}
+		if m.Params.Progress <= before || before == 0 && m.Params.Progress != 1 {
+			t.Fatalf("step %v after %v", m.Params.Progress, before)
+		}
+		before = m.Params.Progress
+	}
 }
 
 // waitFor polls until ok, within the tests' patience.
