@@ -31,7 +31,8 @@ func TestCrash_torn_at_every_byte(t *testing.T) {
 	t.Parallel()
 	data := t.TempDir()
 	l := open(t, data, lazily)
-	intent, outcome := call("c1")
+	intent := audit.Record{Kind: audit.Intent, CallID: "c1"}
+	outcome := audit.Record{Kind: audit.Outcome, CallID: "c1", Status: audit.StatusOK}
 	l.append(t, intent)
 	before := crash(t, data) // the head of a process that is killed while the next record is written
 	l.append(t, outcome)
@@ -136,9 +137,9 @@ func live(t *testing.T, data string, d *disk) (acknowledged []string) {
 			acknowledged = append(acknowledged, string(r.Kind)+r.CallID+r.JobID)
 		}
 	}
-	for i := range 8 {
+	for i := range 6 {
 		intent, outcome := call("c" + strconv.Itoa(i))
-		intent.Params = map[string]any{"pad": strings.Repeat("x", 20_000)}
+		intent.Params = map[string]any{"pad": strings.Repeat("x", 25_000)}
 		keep(l.Append(t.Context(), intent), intent)
 		if i%2 == 0 {
 			outcome.Status, outcome.JobID = audit.StatusAccepted, "j"+strconv.Itoa(i)
@@ -350,6 +351,72 @@ func TestDamage_is_left_and_told(t *testing.T) {
 			if got := problems(report); got != tc.found || (err != nil) != (tc.found != "") {
 				t.Errorf("verify found %q, want %q: %v", got, tc.found, err)
 			}
+		})
+	}
+}
+
+// Damage in the middle of several segments: the log goes on at its end, and what a lying head points to is not believed.
+func TestDamage_of_segments_and_heads(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	l := open(t, data, func(c *audit.Config) { lazily(c); c.MaxBytes = 64 << 10 })
+	for i := range 4 {
+		r, _ := call("c" + strconv.Itoa(i))
+		r.Params = map[string]any{"pad": strings.Repeat("x", 39_000)}
+		l.append(t, r)
+	}
+	crashed := crash(t, data) // all four are open
+	names := segments(t, crashed)
+	if len(names) != 4 {
+		t.Fatalf("segments: %v", names)
+	}
+	m := remember(t, crashed)
+	head := string(m.MapFS["audit/001/head"].Data)
+	pad := func(s string) []byte {
+		return []byte(strings.TrimRight(s, " \n") + strings.Repeat(" ", 255-len(strings.TrimRight(s, " \n"))) + "\n")
+	}
+	for _, tc := range []struct {
+		name   string
+		damage func(t *testing.T, data string)
+		closed int    // of the four
+		found  string // by verify before
+	}{
+		{"nothing", func(*testing.T, string) {}, 4, "open"},
+		{"a middle segment gone", func(t *testing.T, data string) {
+			t.Helper()
+			if err := os.Remove(segments(t, data)[1]); err != nil {
+				t.Fatal(err)
+			}
+		}, 3, "segment open"},
+		{"a middle segment torn, no head", func(t *testing.T, data string) {
+			t.Helper()
+			write(t, segments(t, data)[1], read(t, names[1])[:1000])
+			if err := os.Remove(headOf(data)); err != nil {
+				t.Fatal(err)
+			}
+		}, 3, "framing head open"},
+		{"a head that lies about the start", func(t *testing.T, data string) {
+			t.Helper()
+			write(t, headOf(data), pad(strings.Replace(head, `"start_offset":0`, `"start_offset":7`, 1)))
+		}, 4, "head open"},
+		{"a head that lies about the start's segment", func(t *testing.T, data string) {
+			t.Helper()
+			write(t, headOf(data), pad(strings.Replace(head, `"start_segment":1`, `"start_segment":9`, 1)))
+		}, 4, "head open"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			left := crash(t, crashed)
+			tc.damage(t, left)
+			report, err := audit.Verify(left, audit.VerifyOptions{})
+			if got := problems(report); got != tc.found {
+				t.Errorf("verify found %q, want %q: %v", got, tc.found, err)
+			}
+			recovery, err := audit.RecoverSlots(left, nil, audit.Config{FS: lazy()})
+			if err != nil || recovery.Closed != tc.closed {
+				t.Errorf("recovered %+v, %v; want %d closed", recovery, err, tc.closed)
+			}
+			open(t, left, lazily).stop(t)
 		})
 	}
 }

@@ -20,9 +20,13 @@ type list struct {
 	mu      sync.Mutex
 	records []audit.Record
 	fault   error
+	during  func(audit.Record) // called before each append, if set
 }
 
 func (l *list) Append(_ context.Context, r audit.Record) error {
+	if l.during != nil {
+		l.during(r)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.fault != nil {
@@ -163,6 +167,48 @@ func TestAUD18_log_that_fails(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// Denials that come while an aggregate fails to be written are counted together with it.
+func TestAUD18_merge(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name   string
+		during int // denials that come then
+		count  int // of the aggregate in the end
+		last   string
+	}{{"few", 10, 10, "c59"}, {"many", 70, 30, "c169"}} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var log list
+				var once sync.Once
+				d := audit.NewDenials(&log)
+				log.during = func(r audit.Record) {
+					if r.Count > 0 {
+						once.Do(func() {
+							flood(t, d, "eve", 100, 100+tc.during)
+							log.fail(audit.ErrUnwritable)
+						})
+					}
+				}
+				flood(t, d, "eve", 0, 60)
+				time.Sleep(1100 * time.Millisecond)
+				synctest.Wait()
+				log.fail(nil)
+				log.take()
+				time.Sleep(3 * time.Second)
+				synctest.Wait()
+				records := log.take()
+				if len(records) != 1 || records[0].Count != tc.count || records[0].Detail["first_call"] != "c50" || records[0].Detail["last_call"] != tc.last {
+					t.Errorf("recorded %+v", records)
+				}
+				if err := d.Close(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
 }
 
 // T51: made-up principals share an aggregate when too many are counted apart.

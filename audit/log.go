@@ -190,10 +190,8 @@ func (l *Log) Healthy() error {
 	if fault := l.w.fault.Load(); fault != nil {
 		return fmt.Errorf("%w: %w", ErrUnwritable, *fault)
 	}
-	if since := l.w.busy.Load(); since != 0 {
-		if d := time.Since(time.Unix(0, since)); d > slowAfter {
-			return fmt.Errorf("%w: the disk has not answered for %v", ErrUnwritable, d.Round(time.Second))
-		}
+	if d := l.w.working(); d > slowAfter {
+		return fmt.Errorf("%w: the disk has not answered for %v", ErrUnwritable, d.Round(time.Second))
 	}
 	return nil
 }

@@ -44,9 +44,10 @@ type writer struct {
 	headBuf []byte
 
 	fault atomic.Pointer[error] // why only what is owed is written; nil: healthy
-	busy  atomic.Int64          // since when the disk is at work, in Unix nanoseconds; 0: it isn't
-	tried time.Time             // when it was last tried to mend it
-	gap   *gap                  // what the log must say of the last fault
+	busy  atomic.Int64          // since when the disk is at work, as nanoseconds after born; 0: it isn't
+	born  time.Time
+	tried time.Time // when it was last tried to mend it
+	gap   *gap      // what the log must say of the last fault
 
 	crashed []Record // what attaching ended in the name of a process that crashed
 }
@@ -81,8 +82,20 @@ func noteEntry(r Record) *entry {
 func newWriter(cfg Config, opening ...Record) *writer {
 	return &writer{
 		folder: folder{fs: cfg.FS, dir: cfg.Dir}, cfg: cfg, log: cfg.Log,
-		opening: opening, open: newPairing(openWindow),
+		opening: opening, open: newPairing(openWindow), born: time.Now(),
 	}
+}
+
+// work notes that the disk is at work from now on. (The clock that never steps is the one that counts from born.)
+func (w *writer) work() { w.busy.Store(max(1, int64(time.Since(w.born)))) }
+
+// working tells for how long the disk has been at work.
+func (w *writer) working() time.Duration {
+	since := w.busy.Load()
+	if since == 0 {
+		return 0
+	}
+	return time.Since(w.born) - time.Duration(since)
 }
 
 // begin finds the log and writes what it begins with. After an error the writer holds no files.
@@ -105,7 +118,7 @@ func (w *writer) restless() bool { return w.fault.Load() != nil || len(w.unsynce
 
 // commit makes a batch durable and tells each entry how that went. Reserved ones are tried harder.
 func (w *writer) commit(batch []*entry) {
-	w.busy.Store(time.Now().UnixNano())
+	w.work()
 	defer w.busy.Store(0)
 	if w.healthy() {
 		err := w.write(batch)
@@ -277,7 +290,7 @@ func (w *writer) putHead() error {
 
 // tend does what is due when nobody writes: it mends what is broken and makes durable what isn't.
 func (w *writer) tend() {
-	w.busy.Store(time.Now().UnixNano())
+	w.work()
 	defer w.busy.Store(0)
 	switch {
 	case w.fault.Load() != nil:
