@@ -27,7 +27,7 @@ func Example() {
 	_, err = audit.RecoverSlots(data, slot, cfg)
 	must(err)
 
-	ctx := context.Background() //nolint:forbidigo // stands for a main
+	ctx := context.Background()
 	must(log.Append(ctx, audit.Record{
 		Kind: audit.Intent, CallID: "7q2w", Principal: "local", Tool: "generate", Decision: "allow",
 		Params: map[string]any{"prompt": log.Digest("a red fox"), "width": 1024},

@@ -24,9 +24,12 @@ func TestPairing_bounds(t *testing.T) {
 	if len(p.ended) != 100 || len(p.window) != 100 {
 		t.Errorf("%d ends are kept", len(p.ended))
 	}
-	for i, want := range map[int]string{999: "a second end for its call", 900: "a second end for its call", 899: ""} {
-		if got := p.add(&Record{Kind: Outcome, CallID: strconv.Itoa(i)}); got != want {
-			t.Errorf("a second end of call %d: %q, want %q", i, got, want)
+	for _, tc := range []struct {
+		call int
+		want string
+	}{{999, "a second end for its call"}, {900, "a second end for its call"}, {899, ""}} {
+		if got := p.add(&Record{Kind: Outcome, CallID: strconv.Itoa(tc.call)}); got != tc.want {
+			t.Errorf("a second end of call %d: %q, want %q", tc.call, got, tc.want)
 		}
 	}
 	p.reset()

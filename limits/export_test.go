@@ -1,6 +1,9 @@
 package limits
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // The clock's readings are an argument in tests that must step it back, which no bubble of synctest can.
 
@@ -15,6 +18,10 @@ func (l *Limiter) RemainingAt(now time.Time, principal string) []Quota {
 func (l *Limiter) RefundAt(now time.Time, principal string, c Class, n int) {
 	l.refund(now, principal, c, n)
 }
+
+func (a *AuthFailures) AllowAt(now time.Time, ip netip.Addr) error { return a.allow(now, ip) }
+
+func (a *AuthFailures) FailedAt(now time.Time, ip netip.Addr) { a.failed(now, ip) }
 
 // Kept is how many principals have a bucket of their own.
 func (l *Limiter) Kept() int {

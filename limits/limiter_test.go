@@ -49,15 +49,17 @@ func allowed(tb testing.TB, err error) {
 
 func TestSec_SC58_defaults(t *testing.T) {
 	t.Parallel()
-	got := newLimiter(t, limits.Config{}).Remaining("ann")
-	want := []limits.Quota{
-		{Limit: "generate_per_minute", PerMinute: 10, Burst: 10, Left: 10},
-		{Limit: "global_per_minute", PerMinute: 30, Burst: 30, Left: 30},
-		{Limit: "status_per_minute", PerMinute: 120, Burst: 120, Left: 120},
-	}
-	if d := cmp.Diff(want, got); d != "" {
-		t.Error(d)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		got := newLimiter(t, limits.Config{}).Remaining("ann")
+		want := []limits.Quota{
+			{Limit: "generate_per_minute", PerMinute: 10, Burst: 10, Left: 10},
+			{Limit: "global_per_minute", PerMinute: 30, Burst: 30, Left: 30},
+			{Limit: "status_per_minute", PerMinute: 120, Burst: 120, Left: 120},
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Error(d)
+		}
+	})
 }
 
 func TestSec_SC58_burst_and_refill(t *testing.T) {
@@ -107,11 +109,13 @@ func TestT50_burst_is_exact_for_each_principal(t *testing.T) {
 
 func TestSec_SC58_one_principal_is_not_charged_for_another(t *testing.T) {
 	t.Parallel()
-	l := newLimiter(t, limits.Config{Burst: 2, GlobalPerMinute: limits.Off})
-	allowed(t, l.Take("ann", limits.Generate, 2))
-	refused(t, l.Take("ann", limits.Generate, 1), limits.GeneratePerMinute)
-	allowed(t, l.Take("bob", limits.Generate, 2))
-	allowed(t, l.Take("ann", limits.Status, 1)) // LIM-01: the class is part of the key
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(t, limits.Config{Burst: 2, GlobalPerMinute: limits.Off})
+		allowed(t, l.Take("ann", limits.Generate, 2))
+		refused(t, l.Take("ann", limits.Generate, 1), limits.GeneratePerMinute)
+		allowed(t, l.Take("bob", limits.Generate, 2))
+		allowed(t, l.Take("ann", limits.Status, 1)) // LIM-01: the class is part of the key
+	})
 }
 
 func TestSec_SC58_global_exhaustion(t *testing.T) {
@@ -133,24 +137,26 @@ func TestSec_SC58_global_exhaustion(t *testing.T) {
 
 func TestSec_SC58_batch_costs_its_count(t *testing.T) {
 	t.Parallel()
-	l := newLimiter(t, limits.Config{Burst: 10, GlobalPerMinute: 6})
-	allowed(t, l.Take("ann", limits.Generate, 1)) // rateLimit
-	allowed(t, l.Take("ann", limits.Generate, 3)) // admit: a batch of four
-	refused(t, l.Take("bob", limits.Generate, 3), limits.GlobalPerMinute)
-	for i, want := range []int{10, 2} {
-		if got := l.Remaining("bob")[i]; got.Left != want {
-			t.Errorf("a refused batch took something: %+v, want %d left", got, want)
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(t, limits.Config{Burst: 10, GlobalPerMinute: 6})
+		allowed(t, l.Take("ann", limits.Generate, 1)) // rateLimit
+		allowed(t, l.Take("ann", limits.Generate, 3)) // admit: a batch of four
+		refused(t, l.Take("bob", limits.Generate, 3), limits.GlobalPerMinute)
+		for i, want := range []int{10, 2} {
+			if got := l.Remaining("bob")[i]; got.Left != want {
+				t.Errorf("a refused batch took something: %+v, want %d left", got, want)
+			}
 		}
-	}
-	if got := l.Remaining("ann")[0].Left; got != 6 {
-		t.Errorf("%d left, want 6", got)
-	}
-	for _, n := range []int{0, -1, math.MinInt} {
-		allowed(t, l.Take("ann", limits.Generate, n))
-	}
-	if got := l.Remaining("ann")[0].Left; got != 6 {
-		t.Errorf("nothing and less cost or gave something: %d left, want 6", got)
-	}
+		if got := l.Remaining("ann")[0].Left; got != 6 {
+			t.Errorf("%d left, want 6", got)
+		}
+		for _, n := range []int{0, -1, math.MinInt} {
+			allowed(t, l.Take("ann", limits.Generate, n))
+		}
+		if got := l.Remaining("ann")[0].Left; got != 6 {
+			t.Errorf("nothing and less cost or gave something: %d left, want 6", got)
+		}
+	})
 }
 
 // LIM-11: stricter denied beats allowed, and the longest wait is the one told.
@@ -182,11 +188,13 @@ func TestLIM11_stricter_denied_beats_allowed(t *testing.T) {
 
 func TestTake_more_than_is_ever_held(t *testing.T) {
 	t.Parallel()
-	l := newLimiter(t, limits.Config{Burst: 2})
-	if after := refused(t, l.Take("ann", limits.Generate, 3), limits.Burst); after != 0 {
-		t.Errorf("retry after %v, but no waiting helps", after)
-	}
-	allowed(t, l.Take("ann", limits.Generate, 2))
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(t, limits.Config{Burst: 2})
+		if after := refused(t, l.Take("ann", limits.Generate, 3), limits.Burst); after != 0 {
+			t.Errorf("retry after %v, but no waiting helps", after)
+		}
+		allowed(t, l.Take("ann", limits.Generate, 2))
+	})
 }
 
 func TestSec_SC58_off(t *testing.T) {
@@ -390,11 +398,13 @@ func TestSec_SC58_idle_principals_are_dropped(t *testing.T) {
 
 func TestTake_long_names_are_kept_apart(t *testing.T) {
 	t.Parallel()
-	l := newLimiter(t, limits.Config{Burst: 1, GlobalPerMinute: limits.Off})
-	long := strings.Repeat("x", 10_000)
-	allowed(t, l.Take(long+"a", limits.Generate, 1))
-	refused(t, l.Take(long+"a", limits.Generate, 1), limits.GeneratePerMinute)
-	allowed(t, l.Take(long+"b", limits.Generate, 1))
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(t, limits.Config{Burst: 1, GlobalPerMinute: limits.Off})
+		long := strings.Repeat("x", 10_000)
+		allowed(t, l.Take(long+"a", limits.Generate, 1))
+		refused(t, l.Take(long+"a", limits.Generate, 1), limits.GeneratePerMinute)
+		allowed(t, l.Take(long+"b", limits.Generate, 1))
+	})
 }
 
 func TestRefund(t *testing.T) {
