@@ -98,7 +98,9 @@ type Server struct {
 	hosts hostRule
 	http  *http.Server
 	end   chan struct{} // closed to end every request's context
-	once  sync.Once
+	down  chan struct{} // closed when Shutdown has ended
+	ended sync.Once
+	gone  sync.Once
 }
 
 // New checks cfg and returns a server that listens nowhere yet.
@@ -118,7 +120,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("web: %w", err)
 	}
-	s := &Server{cfg: cfg, hosts: hosts, end: make(chan struct{})}
+	s := &Server{cfg: cfg, hosts: hosts, end: make(chan struct{}), down: make(chan struct{})}
 	s.http = &http.Server{
 		Handler:           s.handler(),
 		ReadHeaderTimeout: cfg.HeaderTimeout,
@@ -130,7 +132,7 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// Serve serves on ln until [Server.Shutdown], and returns nil then. Every request's context is ctx's child. It closes ln, and is called once.
+// Serve serves on ln until [Server.Shutdown] has ended, and returns nil then. Every request's context is ctx's child. It closes ln, and is called once.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	base, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -145,15 +147,17 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	if err := s.http.Serve(limitConnections(ln, s.cfg.Connections)); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
+	<-s.down // the contexts of requests that still run are children of ours
 	return nil
 }
 
 // Shutdown stops in order (MCP-30): no new connections, running calls end, streams end. Whatever is left when ctx ends is cut off.
 func (s *Server) Shutdown(ctx context.Context) error {
+	defer s.gone.Do(func() { close(s.down) })
 	stopped := make(chan error, 1)
 	go func() { stopped <- s.http.Shutdown(ctx) }() // closes the listener at once, then waits
 	drained := s.drain(ctx)
-	s.once.Do(func() { close(s.end) }) // streams of mcp-go end by their contexts alone (BUG-11)
+	s.ended.Do(func() { close(s.end) }) // streams of mcp-go end by their contexts alone (BUG-11)
 	s.cfg.MCP.CloseSessions(ctx)
 	if err := <-stopped; err != nil {
 		return errors.Join(drained, err, s.http.Close())
