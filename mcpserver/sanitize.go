@@ -53,6 +53,7 @@ var hidden = []struct {
 	put  string
 }{
 	{regexp.MustCompile(`(?i)\b[a-z][a-z0-9+.-]*://[^\s"'<>)\]]+`), "[address]"},
+	{regexp.MustCompile(`(?i)\b((?:proxy-)?authorization)["']?\s*[=:]\s*["']?(?:[a-z]+\s+)?[^\s"',;&]+`), "$1=[hidden]"}, // with its scheme
 	{regexp.MustCompile(`(?i)\bbearer\s+\S+`), "[hidden]"},
 	{regexp.MustCompile(`(?i)\b([a-z_-]*(?:token|api[_-]?key|password|passwd|secret|authorization|cookie))["']?\s*[=:]\s*["']?[^\s"',;&]+`), "$1=[hidden]"},
 	{regexp.MustCompile(`\b(?:\d{1,3}\.){3}\d{1,3}(?::\d{1,5})?\b`), "[address]"},
