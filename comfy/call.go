@@ -13,6 +13,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"go.uber.org/zap"
 )
 
 // A call is one request. Its body, if any, is sent once.
@@ -35,6 +37,18 @@ const errorText = 64 << 10
 // do sends call with credentials and its own deadline, and gives a 2xx answer to read. Every other end is an error of this
 // package, or ctx's where the caller left.
 func (c *Client) do(ctx context.Context, call call, read func(*http.Response) error) error {
+	err := c.exchange(ctx, call, read)
+	if err != nil {
+		said := ""
+		if s := (*StatusError)(nil); errors.As(err, &s) {
+			said = s.Text
+		}
+		c.log.Debug("comfyui call", zap.String("route", strings.Join(call.route, "/")), zap.Error(err), zap.String("said", said))
+	}
+	return err
+}
+
+func (c *Client) exchange(ctx context.Context, call call, read func(*http.Response) error) error {
 	bounded, cancel := context.WithTimeout(ctx, call.within)
 	defer cancel()
 	u := c.base.at(call.query, call.route...)

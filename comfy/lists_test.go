@@ -233,3 +233,18 @@ func TestProbe(t *testing.T) {
 		t.Error("a server without /system_stats is one")
 	}
 }
+
+// What doctor asks: how the server was started, without the values, and whether the Manager is there.
+func TestStarted(t *testing.T) {
+	t.Parallel()
+	for _, manager := range []int{http.StatusOK, http.StatusNotFound} {
+		f := newFake(t, "")
+		f.on("GET /system_stats", answers(map[string]any{"system": map[string]any{"argv": []string{"main.py", "--listen", "0.0.0.0", "--output-directory=/srv/x"}}}))
+		f.on("GET /manager/version", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(manager) })
+		got, err := f.client().Started(t.Context())
+		want := comfy.Started{Flags: []string{"--listen", "--output-directory"}, Manager: manager == http.StatusOK}
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%v, %s", err, diff)
+		}
+	}
+}

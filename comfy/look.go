@@ -44,7 +44,8 @@ func (c *Client) look(ctx context.Context, id string) (sight, error) {
 func (c *Client) lookEnd(ctx context.Context, id string) (sight, error) {
 	if c.dialect.jobs.Load() != jobsMissing {
 		s, err := c.lookJob(ctx, id)
-		if !errors.Is(err, errNoJobs) {
+		unsure := err == nil && s.state == Lost && c.dialect.jobs.Load() == jobsUnknown // a proxy's 404 may have words, too
+		if !errors.Is(err, errNoJobs) && !unsure {
 			return s, err
 		}
 	}
@@ -80,14 +81,12 @@ func (c *Client) lookJob(ctx context.Context, id string) (sight, error) {
 	}
 	c.dialect.jobs.Store(jobsThere)
 	switch job.Status {
-	case "pending", "waiting_to_dispatch":
+	case "pending":
 		return sight{state: Pending}, nil
-	case "in_progress":
-		return sight{state: Running}, nil
 	case "completed", "failed", "cancelled":
 		return ended(job.result(c.timeUnit())), nil
 	}
-	return sight{}, ErrProtocol
+	return sight{state: Running}, nil // in_progress, and whatever newer servers call what has not ended
 }
 
 // saysUnknown tells the jobs API's 404, which has words, from that of a server without the route, which has none.

@@ -258,7 +258,8 @@ func TestRun_networkGoesAndComesBack(t *testing.T) {
 	})
 }
 
-// CLIENT-FAIL-23: a blocked node does not end the run. CLIENT-FAIL-24: an error of the run is an ExecutionError.
+// CLIENT-FAIL-23: a blocked node does not end the run. CLIENT-FAIL-24: an error of the run is an ExecutionError, without the
+// traceback (CLIENT-WS-4).
 func TestRun_blockedAndFailed(t *testing.T) {
 	t.Parallel()
 	dialects(t, func(f *fake) {
@@ -380,4 +381,65 @@ func TestClose(t *testing.T) {
 			t.Error("Close stopped the job")
 		}
 	})
+}
+
+// A proxy whose 404 has words does not make an old server's runs unknown.
+func TestRun_wordy404(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t, "")
+		wordy := func(w http.ResponseWriter, _ *http.Request) {
+			reply(w, http.StatusNotFound, map[string]any{"error": "no such page"})
+		}
+		f.on("GET /jobs/*", wordy)
+		f.on("GET /jobs", wordy)
+		r := submit(t, f.client())
+		f.begin(f.job(0))
+		time.Sleep(30 * time.Second)
+		if p := r.Progress(); p.State != comfy.Running {
+			t.Fatalf("%s", p.State)
+		}
+		f.end(f.job(0), "execution_success", picture("a.png"))
+		began := time.Now()
+		if res := result(t, r); res.State != comfy.Succeeded || time.Since(began) > 100*time.Millisecond {
+			t.Errorf("%s after %v", res.State, time.Since(began))
+		}
+	})
+}
+
+// A status of a newer server that has no meaning here ends nothing.
+func TestRun_newStatus(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t, "")
+		f.on("GET /jobs/*", answers(map[string]any{"status": "canceling"}))
+		r := submit(t, f.client())
+		time.Sleep(5 * time.Minute)
+		if p := r.Progress(); p.State != comfy.Running || p.Unreachable {
+			t.Errorf("%+v", p)
+		}
+	})
+}
+
+// CLIENT-FAIL-11: what means that there was no memory, of the graphics card or the machine.
+func TestExecutionError_CLIENT_FAIL_11(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		exception, message string
+		want               bool
+	}{
+		{"torch.OutOfMemoryError", "", true},
+		{"torch.cuda.OutOfMemoryError", "", true},
+		{"OOMError", "", true},
+		{"MemoryError", "", true},
+		{"RuntimeError", "MPS backend Out of Memory", true},
+		{"RuntimeError", "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes", true},
+		{"RuntimeError", "shape mismatch", false},
+		{"ValueError", "out of memory", false},
+	} {
+		err := error(&comfy.ExecutionError{Class: "VAEDecode", Exception: row.exception, Message: row.message})
+		if errors.Is(err, comfy.ErrOutOfMemory) != row.want || errors.Is(err, comfy.ErrAuth) {
+			t.Errorf("%+v", row)
+		}
+	}
 }

@@ -235,6 +235,31 @@ func TestSocket_submittedMeanwhile(t *testing.T) {
 	})
 }
 
+// CLIENT-WS-11: an attempt that may have half succeeded at the server is not repeated under the same id.
+func TestSocket_halfOpen(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t, "")
+		f.on("GET /ws", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+		began := time.Now()
+		submit(t, f.client())
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("submitted after %v", took)
+		}
+		time.Sleep(10 * time.Second)
+		ids := map[string]bool{}
+		for _, s := range f.requests() {
+			if s.path == "/ws" && ids[s.query] {
+				t.Errorf("%s again", s.query)
+			}
+			ids[s.query] = true
+		}
+		if len(ids) < 3 {
+			t.Errorf("%d attempts", len(ids))
+		}
+	})
+}
+
 // Reconnecting goes on while a run needs it, at a bounded pace, and ends when none does (CLIENT-TIME-3).
 func TestSocket_pace(t *testing.T) {
 	t.Parallel()

@@ -18,7 +18,7 @@ import (
 // maxRuns bounds what is followed at one server at a time; a server runs one prompt at a time, and the fleet lets in a few.
 const maxRuns = 64
 
-// A Submission is one graph to run.
+// A Submission is one graph to run, which must not be changed afterwards.
 type Submission struct {
 	PromptID string // UUIDv4, lower case; NewPromptID makes one. Never used twice (CLIENT-PROMPT-3)
 	Graph    Graph

@@ -338,47 +338,6 @@ func TestSec_SC47_memory(t *testing.T) { //nolint:paralleltest // it measures th
 	}
 }
 
-// SC-56: a peer that gives a byte a second is cut, each kind of call in its own time, and the caller's own end is the caller's.
-func TestSec_SC56_slowPeer(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		f := newFake(t, "")
-		drip := func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Type", "application/json")
-			for r.Context().Err() == nil {
-				if _, err := w.Write([]byte(" ")); err != nil {
-					return
-				}
-				_ = http.NewResponseController(w).Flush()
-				time.Sleep(time.Second)
-			}
-		}
-		for _, route := range []string{"GET /queue", "GET /object_info", "GET /view", "POST /prompt", "POST /upload/image", "GET /jobs/*", "GET /history/*"} {
-			f.on(route, drip)
-		}
-		c := f.client(func(cfg *comfy.Config) {
-			cfg.Timeouts = comfy.Timeouts{Read: 30 * time.Second, Queue: 10 * time.Second, Submit: 60 * time.Second, Image: 40 * time.Second}
-		})
-		calls := everyCall(c)
-		for name, within := range map[string]time.Duration{
-			"Queue": 10 * time.Second, "ObjectInfo": 30 * time.Second, "View": 40 * time.Second, "Upload": 40 * time.Second,
-		} {
-			began := time.Now()
-			if err := calls[name](t.Context()); !errors.Is(err, comfy.ErrUnreachable) || errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("%s: %v", name, err)
-			}
-			if took := time.Since(began); took != within {
-				t.Errorf("%s took %v, want %v", name, took, within)
-			}
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if err := calls["Queue"](ctx); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, comfy.ErrUnreachable) {
-			t.Errorf("the caller's deadline: %v", err)
-		}
-	})
-}
-
 // design.md "ComfyUI is down": one dial, no repetition, and the cause is told.
 func TestDown(t *testing.T) {
 	t.Parallel()

@@ -1,7 +1,7 @@
 // Package fleet keeps watch over ComfyUI servers: health, circuit breaker, slots. For now there is one server.
 //
 // A fleet starts at once, whether or not the server is there, and says in [Fleet.Health] what it knows. It asks for itself: every
-// 3 s while the server is away, every 30 s while it is there. A call that cannot connect counts against the breaker; five in a row
+// 3 s while the server is away, every 9 s while it is there. A call that cannot connect counts against the breaker; five in a row
 // open it, and then calls are refused in microseconds with the cause that opened it, without a byte sent, until a probe or, after
 // Config.Reset, one call that is let through finds the server back.
 package fleet
@@ -21,7 +21,7 @@ import (
 type Config struct {
 	Client        *comfy.Client
 	Slots         int           // jobs submitted to one server at most; default 2
-	ProbeInterval time.Duration // default 3 s while the breaker is open; ten times that while the server answers
+	ProbeInterval time.Duration // default 3 s while the breaker is open; three times that while the server answers
 	Threshold     uint32        // connection failures that open the breaker; default 5 (SC-39)
 	Reset         time.Duration // default 60 s: then a single call may try, should probes fail where calls do not
 	Log           *zap.Logger   // default zap.NewNop()
@@ -222,7 +222,7 @@ func (f *Fleet) keepWatch() {
 func (f *Fleet) untilNext() time.Duration {
 	h := f.Health()
 	if h.Reachable {
-		return 10 * f.every
+		return 3 * f.every
 	}
 	return f.every
 }
