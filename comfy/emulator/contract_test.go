@@ -96,14 +96,14 @@ func TestContract(t *testing.T) {
 	for _, version := range []string{emulator.V0364, emulator.V0330} {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
-			s := start(t, emulator.Options{
+			s := start(t, emulator.Sketchy(emulator.Options{
 				Version:  version,
 				StepTime: 10 * time.Millisecond,
 				Models: []emulator.Model{
 					{Folder: "checkpoints", Name: "tiny_sd3_random.safetensors", Size: 12_482_904},
 					{Folder: "upscale_models", Name: "tiny_compact_x2.safetensors", Size: 7_384},
 				},
-			})
+			}))
 			prime(t, s, version)
 			for _, sc := range scenarios() {
 				ok := t.Run(sc.name, func(t *testing.T) { //nolint:paralleltest // each needs the one before

@@ -41,6 +41,7 @@ func newDisk(limit int64) *disk {
 	d := &disk{files: map[string]*diskFile{}, limit: limit}
 	// What a file name that climbs out of the input folder finds on a Linux machine.
 	d.write("/etc/passwd", []byte("root:x:0:0:root:/root:/bin/sh\n"))
+	d.size = 0 // it lies in no folder that is bounded
 	return d
 }
 

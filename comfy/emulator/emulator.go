@@ -64,6 +64,8 @@ type Options struct {
 	// DownTime is how long connections are refused by a restart that a fault
 	// causes; 0 means 500 ms.
 	DownTime time.Duration
+
+	sketch bool // draw next to nothing: for tests that look at no picture
 }
 
 // Model is one file of a model folder. It has a size and metadata, but no weights.

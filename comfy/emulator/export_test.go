@@ -1,8 +1,10 @@
 package emulator
 
 import (
+	"image"
 	"maps"
 	"slices"
+	"strconv"
 )
 
 // Classes names every class of nodes that the emulator has in some version.
@@ -18,4 +20,16 @@ func (s *Server) Connected(clientID string) bool {
 	defer l.hub.mu.Unlock()
 	_, ok := l.hub.sockets[clientID]
 	return ok
+}
+
+// Sketchy makes an emulator draw next to nothing.
+func Sketchy(o Options) Options {
+	o.sketch = true
+	return o
+}
+
+// Draw paints a prompt without a server, for people who look at the pictures.
+func Draw(prompt, negative string, seed uint64, w, h int) (*image.NRGBA, error) {
+	a := &artwork{positive: prompt, negative: negative, seed: hash64(strconv.FormatUint(seed, 10)), grain: 0.02, contrast: 1}
+	return a.paint(w, h, func() error { return nil })
 }

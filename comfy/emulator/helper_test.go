@@ -27,11 +27,11 @@ const waitLong = 20 * time.Second
 // testServer is an emulator with a client beside it, which reaches it in memory.
 type testServer struct {
 	*emulator.Server
-	t      *testing.T
+	t      testing.TB
 	client *http.Client
 }
 
-func start(t *testing.T, opts emulator.Options) *testServer {
+func start(t testing.TB, opts emulator.Options) *testServer {
 	t.Helper()
 	s, err := emulator.New(opts)
 	if err != nil {
@@ -101,7 +101,7 @@ func (s *testServer) getJSON(path string, into any) {
 	decode(s.t, a.body, into)
 }
 
-func decode(t *testing.T, data []byte, into any) {
+func decode(t testing.TB, data []byte, into any) {
 	t.Helper()
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
@@ -119,7 +119,7 @@ type message struct {
 
 // testSocket reads a WebSocket into a queue that never fills.
 type testSocket struct {
-	t    *testing.T
+	t    testing.TB
 	conn *websocket.Conn
 	mu   sync.Mutex
 	got  []message
@@ -130,12 +130,19 @@ type testSocket struct {
 // dialWS opens a WebSocket; flags says whether to ask for previews with metadata.
 func (s *testServer) dialWS(clientID string, flags bool) *testSocket {
 	s.t.Helper()
+	return s.dialLimited(clientID, flags, 0)
+}
+
+// dialLimited is dialWS with a bound on frames, 0 for none.
+func (s *testServer) dialLimited(clientID string, flags bool, limit int64) *testSocket {
+	s.t.Helper()
 	d := websocket.Dialer{NetDialContext: s.Dial, HandshakeTimeout: waitLong}
 	conn, resp, err := d.Dial("ws://localhost:8188/api/ws?clientId="+clientID, nil)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	_ = resp.Body.Close()
+	conn.SetReadLimit(limit)
 	w := &testSocket{t: s.t, conn: conn, more: make(chan struct{}, 1), done: make(chan struct{})}
 	go w.read()
 	s.t.Cleanup(w.close)

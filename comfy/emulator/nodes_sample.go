@@ -183,7 +183,10 @@ func (c *call) sample(s sampling) (*latent, error) {
 	if err := c.reserve(l.w, l.h, len(l.frames)); err != nil {
 		return nil, err
 	}
-	thumb := c.thumbnail(s)
+	thumb, err := c.thumbnail(s)
+	if err != nil {
+		return nil, err
+	}
 	for step := 1; step <= s.steps; step++ {
 		if wait := c.server.opts.StepTime; wait > 0 && !c.run.sleep(wait, c.run.queue.interrupted()) {
 			return nil, errStopped

@@ -315,6 +315,10 @@ var errBodyTooLarge = errors.New("body too large")
 
 // body reads the request's body; it has answered 413 if that is too large.
 func (x *exchange) body() ([]byte, error) {
+	if x.r.ContentLength > x.server.opts.MaxUpload {
+		x.tooLarge()
+		return nil, errBodyTooLarge
+	}
 	data, err := io.ReadAll(x.r.Body)
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
@@ -326,7 +330,7 @@ func (x *exchange) body() ([]byte, error) {
 
 // lingering is how much of a refused body is still read, so that the client gets
 // to see the answer instead of a broken connection.
-const lingering = 64 << 20
+const lingering = 256 << 20
 
 func (x *exchange) tooLarge() {
 	_, _ = io.CopyN(io.Discard, x.raw, lingering) // whatever is left of it

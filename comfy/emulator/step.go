@@ -86,7 +86,7 @@ func (r *run) preview(rep report) (picture []byte, mime string, withMeta bool) {
 // encodeJPEG packs a preview.
 func encodeJPEG(m image.Image) (mime string, data []byte) {
 	var b bytes.Buffer
-	if jpeg.Encode(&b, m, &jpeg.Options{Quality: 90}) != nil {
+	if jpeg.Encode(&b, m, &jpeg.Options{Quality: 85}) != nil {
 		return "image/jpeg", nil
 	}
 	return "image/jpeg", b.Bytes()
