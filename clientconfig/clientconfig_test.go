@@ -55,10 +55,14 @@ func TestPlanKeepsTheRest(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ name, client, before, after string }{
 		{"no file", "claude-desktop", "", `{"mcpServers":{"comfygate":{"command":"/usr/local/bin/comfygate","args":["serve"],"env":{"COMFYGATE_COMFYUI__URL":"http://127.0.0.1:8188"}}}}`},
-		{"others in their order", "cursor", `{"z":1,"mcpServers":{"b":{"command":"b"},"a":{"command":"a <&>"}},"a":[1.50]}`,
-			`{"z":1,"mcpServers":{"b":{"command":"b"},"a":{"command":"a <&>"},"comfygate":{"command":"/usr/local/bin/comfygate","args":["serve"],"env":{"COMFYGATE_COMFYUI__URL":"http://127.0.0.1:8188"}}},"a":[1.50]}`},
-		{"an entry is replaced in its place", "vscode", `{"servers":{"comfygate":{"command":"old"},"x":{}},"inputs":[]}`,
-			`{"servers":{"comfygate":{"type":"stdio","command":"/usr/local/bin/comfygate","args":["serve"],"env":{"COMFYGATE_COMFYUI__URL":"http://127.0.0.1:8188"}},"x":{}},"inputs":[]}`},
+		{
+			"others in their order", "cursor", `{"z":1,"mcpServers":{"b":{"command":"b"},"a":{"command":"a <&>"}},"a":[1.50]}`,
+			`{"z":1,"mcpServers":{"b":{"command":"b"},"a":{"command":"a <&>"},"comfygate":{"command":"/usr/local/bin/comfygate","args":["serve"],"env":{"COMFYGATE_COMFYUI__URL":"http://127.0.0.1:8188"}}},"a":[1.50]}`,
+		},
+		{
+			"an entry is replaced in its place", "vscode", `{"servers":{"comfygate":{"command":"old"},"x":{}},"inputs":[]}`,
+			`{"servers":{"comfygate":{"type":"stdio","command":"/usr/local/bin/comfygate","args":["serve"],"env":{"COMFYGATE_COMFYUI__URL":"http://127.0.0.1:8188"}},"x":{}},"inputs":[]}`,
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

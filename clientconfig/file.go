@@ -13,23 +13,23 @@ import (
 const maxFile = 16 << 20
 
 // Read returns a configuration file and where it really lies; one that is not there is empty.
-func Read(path string) (data []byte, real string, err error) {
-	real, err = filepath.EvalSymlinks(path)
+func Read(path string) (data []byte, where string, err error) {
+	where, err = filepath.EvalSymlinks(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, path, nil
 	case err != nil:
 		return nil, path, err
 	}
-	info, err := os.Stat(real)
+	info, err := os.Stat(where)
 	if err != nil {
-		return nil, real, err
+		return nil, where, err
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxFile {
-		return nil, real, fmt.Errorf("%s is no configuration file", real)
+		return nil, where, fmt.Errorf("%s is no configuration file", where)
 	}
-	data, err = os.ReadFile(real)
-	return data, real, err
+	data, err = os.ReadFile(where)
+	return data, where, err
 }
 
 // Write puts a changed file in place of the old one, in one step, and keeps a copy of the old one beside it. It refuses where the

@@ -62,7 +62,7 @@ func stage(j jobs.Job) string {
 		return "waiting, " + count(p.Position-1, "job") + " ahead"
 	case j.State == jobs.Queued:
 		return "waiting, next in line"
-	case p.Steps > 0:
+	case p.Steps > 1:
 		return fmt.Sprintf("step %d of %d", p.Step, p.Steps)
 	case p.Node != "":
 		return "running " + clean(p.Node, 60)

@@ -60,6 +60,7 @@ type Pictures interface {
 	Open(owner, id string) (io.ReadSeekCloser, images.Image, error)
 	Preview(ctx context.Context, owner, id string, maxSide, maxBytes int) (images.Rendition, error)
 	Render(ctx context.Context, owner, id string, maxSide int, f images.Format, maxBytes int) (images.Rendition, error)
+	Glimpse(ctx context.Context, data []byte, maxSide, maxBytes int) (images.Rendition, error)
 }
 
 // Server is ComfyUI as the tools see it: what is known of it, and its lists.

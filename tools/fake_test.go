@@ -291,6 +291,14 @@ func (f *fakePictures) Preview(ctx context.Context, owner, id string, side, room
 	return f.Render(ctx, owner, id, side, images.JPEG, room)
 }
 
+// Glimpse takes what begins like a JPEG for a picture.
+func (f *fakePictures) Glimpse(_ context.Context, data []byte, side, room int) (images.Rendition, error) {
+	if !bytes.HasPrefix(data, []byte("\xff\xd8")) {
+		return images.Rendition{}, &images.TypeError{Got: "text/plain"}
+	}
+	return images.Rendition{Data: data[:min(room, len(data))], Format: images.JPEG, Width: side, Height: side}, f.err
+}
+
 func (f *fakePictures) Render(_ context.Context, _, _ string, side int, format images.Format, room int) (images.Rendition, error) {
 	f.asked = append(f.asked, fmt.Sprint(side, " ", format))
 	if f.err != nil {

@@ -261,6 +261,29 @@ func TestStatus_job(t *testing.T) {
 	}
 }
 
+// TestStatus_preview: a running job shows what it has so far; what is no picture is left out.
+func TestStatus_preview(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		preview string
+		want    int
+	}{
+		"a picture":   {"\xff\xd8 picture", 1},
+		"no picture":  {"<script>", 0},
+		"nothing yet": {"", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, nil)
+			b.jobs.known[jobID] = jobs.Job{ID: jobID, Owner: "ann", State: jobs.Running, Progress: jobs.Progress{Preview: []byte(tc.preview)}}
+			res := b.mustRun(t, "status", `{"job_id":"`+jobID+`","wait_seconds":0}`)
+			if len(res.Pictures) != tc.want {
+				t.Errorf("%d pictures, want %d", len(res.Pictures), tc.want)
+			}
+		})
+	}
+}
+
 // The wait for a job is 45 s by default; who leaves ends the wait and nothing else.
 func TestStatus_waits(t *testing.T) {
 	t.Parallel()

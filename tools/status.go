@@ -117,6 +117,11 @@ func (e *Env) oneJob(ctx context.Context, c Caller, j jobs.Job, wait time.Durati
 	if note != "" {
 		r.Text += "\n" + note
 	}
+	if p := j.Progress.Preview; !j.Over() && len(p) > 0 {
+		if g, err := e.Pictures.Glimpse(ctx, p, previewSide, bytesIn(previewChars)); err == nil { // one that is no picture is not worth an error
+			r.Pictures = append(r.Pictures, Picture{Data: g.Data, MIME: g.Format.MIME()})
+		}
+	}
 	return r, nil
 }
 

@@ -46,7 +46,7 @@ type commands struct {
 }
 
 // An exitCode is an error that ends the program with this code, its cause already told.
-type exitCode int
+type exitCode int //nolint:errname // it is an exit code first
 
 func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 

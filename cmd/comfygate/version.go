@@ -12,8 +12,8 @@ type versionCommand struct{}
 
 // Run prints the version, and where known the commit and the Go release it was built with.
 func (versionCommand) Run(p *process) error {
-	fmt.Fprintln(p.stdout, versionLine())
-	return nil
+	_, err := fmt.Fprintln(p.stdout, versionLine())
+	return err
 }
 
 func versionLine() string { return "comfygate " + version + " " + built() }

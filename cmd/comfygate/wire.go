@@ -60,9 +60,9 @@ func (h *house) later(what string, end func(context.Context) error) {
 // close ends everything in reverse order of its making. Each gets what is left of ctx.
 func (h *house) close(ctx context.Context) error {
 	var errs []error
-	for i := len(h.closers) - 1; i >= 0; i-- {
-		if err := h.closers[i].end(ctx); err != nil {
-			errs = append(errs, fmt.Errorf("ending %s: %w", h.closers[i].what, err))
+	for _, c := range slices.Backward(h.closers) {
+		if err := c.end(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("ending %s: %w", c.what, err))
 		}
 	}
 	h.closers = nil
@@ -98,7 +98,7 @@ func newLog(p *process, cfg config.Config) *zap.Logger {
 	return logging.New(p.stderr, cfg.Logging.Level, cfg.Logging.Format, cfg.Redactor())
 }
 
-func (h *house) openRecord(ctx context.Context) error {
+func (h *house) openRecord(context.Context) error {
 	slot, err := audit.TakeSlot(h.cfg.Storage.Dir)
 	if err != nil {
 		return fmt.Errorf("data folder %s: %w", h.cfg.Storage.Dir, err)

@@ -99,7 +99,7 @@ func (d *direct) generate(ctx context.Context, seed int64) error {
 	if err != nil {
 		return err
 	}
-	if _, err := d.do(ctx, http.MethodPost, "/api/prompt", body); err != nil {
+	if err := d.do(ctx, http.MethodPost, "/api/prompt", body); err != nil {
 		return err
 	}
 	var made []output
@@ -144,25 +144,24 @@ func (d *direct) view(ctx context.Context, made []output) error {
 		return errors.New("the direct job made no picture")
 	}
 	q := url.Values{"filename": {made[0].Filename}, "subfolder": {made[0].Subfolder}, "type": {made[0].Type}}
-	_, err := d.do(ctx, http.MethodGet, "/api/view?"+q.Encode(), nil)
-	return err
+	return d.do(ctx, http.MethodGet, "/api/view?"+q.Encode(), nil)
 }
 
-func (d *direct) do(ctx context.Context, method, path string, body []byte) ([]byte, error) {
+func (d *direct) do(ctx context.Context, method, path string, body []byte) error {
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+d.addr+path, bytes.NewReader(body))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	res, err := (&http.Client{}).Do(req)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer res.Body.Close()
 	data, err := io.ReadAll(res.Body)
 	if err == nil && res.StatusCode != http.StatusOK {
 		err = fmt.Errorf("%s %s: %s: %.200s", method, path, res.Status, data)
 	}
-	return data, err
+	return err
 }
 
 // smallest is the graph that generate builds for SD 1.5, at 64 × 64 in one step.

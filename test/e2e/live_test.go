@@ -6,6 +6,7 @@ import (
 	"image"
 	_ "image/jpeg"
 	_ "image/png"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -83,18 +84,14 @@ func (b *bench) small(more args) args {
 	if b.model != "" {
 		a["model"] = b.model
 	}
-	for k, v := range more {
-		a[k] = v
-	}
+	maps.Copy(a, more)
 	return a
 }
 
 // slow are the arguments of a job worth cancelling: about a second of steps and more.
 func (b *bench) slow(more args) args {
 	a := b.small(args{"steps": 100, "wait_seconds": 0})
-	for k, v := range more {
-		a[k] = v
-	}
+	maps.Copy(a, more)
 	return a
 }
 
@@ -210,7 +207,7 @@ func cancelSampling(t *testing.T, b *bench) {
 	if j := b.agent.until(t, id, "sampling", func(j job) bool { return j.Step > 0 || j.over() }); j.over() {
 		t.Fatalf("over before it could be cancelled: %+v", j)
 	}
-	b.cancelled(t, b.agent, id)
+	b.agent.cancelled(t, id)
 }
 
 func cancelDecoding(t *testing.T, b *bench) {
@@ -233,12 +230,12 @@ func cancelPending(t *testing.T, b *bench) {
 	}
 	b.agent.until(t, ids[0], "running", func(j job) bool { return j.State == "running" })
 	for _, id := range slices.Backward(ids) { // the last waits with us, the second at the server
-		b.cancelled(t, b.agent, id)
+		b.agent.cancelled(t, id)
 	}
 }
 
 // cancelled cancels a job and wants it ended so.
-func (b *bench) cancelled(t *testing.T, a *agent, id string) {
+func (a *agent) cancelled(t *testing.T, id string) {
 	t.Helper()
 	a.must(t, "cancel", args{"job_id": id})
 	if j := a.until(t, id, "over", job.over); j.State != "cancelled" {
@@ -274,7 +271,7 @@ func twoPrincipals(t *testing.T, b *bench) {
 	if j := alice.status(t, running, 0); j.over() {
 		t.Errorf("bob ended alice's job: %+v", j)
 	}
-	b.cancelled(t, alice, running)
+	alice.cancelled(t, running)
 }
 
 func unknownModel(t *testing.T, b *bench) {
