@@ -56,6 +56,12 @@ e2e: build ## the live suite against a ComfyUI: make e2e COMFYGATE_COMFYUI__URL=
 	@test -n "$(COMFYGATE_COMFYUI__URL)" || { echo "say which server: make e2e COMFYGATE_COMFYUI__URL=http://127.0.0.1:8188"; exit 2; }
 	E2E_URL="$(COMFYGATE_COMFYUI__URL)" E2E_BINARY="$(CURDIR)/bin/comfygate" $(GO) test -count=1 -v -timeout 30m ./test/e2e
 
+conformance: ## the official MCP suites, 2025-11-25 and 2026-07-28, against our HTTP stack (installs Node 22 and them by name)
+	./test/conformance/run.sh
+
+clients: ## the official TypeScript and Python clients and the Inspector against the binary, and a foreign ComfyUI client against the emulator
+	./test/clients/run.sh
+
 tiny-models: ## small random models and placeholders for a live suite: make tiny-models OUT=DIR writes below DIR/models
 	@test -n "$(OUT)" || { echo "say where: make tiny-models OUT=DIR"; exit 2; }
 	$(GO) run ./test/tinymodels -out "$(OUT)"
@@ -66,11 +72,11 @@ bench: build ## what comfygate costs, beside a bare baseline in the same run
 fuzz: ## each fuzz target for FUZZ (60s), found by listing, so that a new one is never forgotten
 	@set -e; for pkg in $$($(GO) list $(PKGS)); do \
 	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
-	    echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZ) $$pkg; \
+	    echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZ) -fuzzminimizetime 10x $$pkg; \
 	  done; done
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .DEFAULT_GOAL := help
-.PHONY: demo build install test check vet lint fmt arch docs-check docs golden deadcode tidy-check e2e tiny-models bench fuzz help
+.PHONY: demo build install test check vet lint fmt arch docs-check docs golden deadcode tidy-check e2e tiny-models bench conformance clients fuzz help
