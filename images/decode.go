@@ -28,13 +28,17 @@ func (s *Store) reserve(ctx context.Context, w, h, cost int) (release func(), er
 	return func() { s.memory.Release(n) }, nil
 }
 
-// decode decodes a picture whose size is known to be within bounds. Only these three decoders exist here (IMG-02).
-func decode(f Format, r io.Reader) (image.Image, error) {
+// decode decodes a picture whose header says w×h, which is known to be within bounds. Only these three decoders exist here (IMG-02).
+func decode(f Format, r io.Reader, w, h int) (image.Image, error) {
 	decoder := map[Format]func(io.Reader) (image.Image, error){PNG: png.Decode, JPEG: jpeg.Decode, WebP: webp.Decode}[f]
 	if decoder == nil {
 		return nil, &TypeError{Got: string(f)}
 	}
-	return guarded(f, decoder, r)
+	m, err := guarded(f, decoder, r)
+	if err == nil && m.Bounds().Size() != image.Pt(w, h) {
+		return nil, &CorruptError{Format: f, Why: "it is not as large as its header says"}
+	}
+	return m, err
 }
 
 // guarded decodes and turns what a decoder says, or its panic (IMG-03), into a [*CorruptError]: its text is not for callers.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"image"
 	"io"
+	"os"
 )
 
 // What tests need of the inside: a decoder that panics, and memory that is taken.
@@ -13,6 +14,11 @@ func Guarded(f Format, d func(io.Reader) (image.Image, error), r io.Reader) (ima
 
 func (s *Store) Reserve(ctx context.Context, w, h int) (func(), error) {
 	return s.reserve(ctx, w, h, decodeCost)
+}
+
+// SavePicture is what Put does in the output folder.
+func SavePicture(root *os.Root, im Image, src io.Reader) (string, error) {
+	return savePicture(root, im, src)
 }
 
 // ShrinkCache gives the store an empty cache of fewer bytes.

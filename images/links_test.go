@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -141,6 +143,50 @@ func TestLinks_upload(t *testing.T) {
 	}
 	if _, err := s.PutUpload(t.Context(), up, images.Bounds{}, bytes.NewReader(pngOf(t, photo(10)))); !errors.Is(err, images.ErrNotFound) {
 		t.Errorf("filled twice: %v", err)
+	}
+}
+
+// A crash between filling a promise and forgetting it leaves the picture, not the promise.
+func TestLinks_uploadThenCrash(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "pictures")
+	s := openStore(t, images.StoreConfig{Dir: dir})
+	_, id, _, err := newLinks(t, images.LinksConfig{Store: s}).SignUpload("o", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	promise := filepath.Join(dir, id+".pending")
+	if err := os.Link(promise, promise+".bak"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.PutUpload(t.Context(), images.Image{Owner: "o", ID: id}, images.Bounds{}, bytes.NewReader(pngOf(t, photo(9)))); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(promise+".bak", promise); err != nil {
+		t.Fatal(err)
+	}
+	if im, err := s.Get("o", id); err != nil || im.Width != 9 {
+		t.Errorf("%+v, %v", im, err)
+	}
+}
+
+// While one uses an upload link, another waits its turn.
+func TestLinks_uploadOneAtATime(t *testing.T) {
+	t.Parallel()
+	s := openStore(t, images.StoreConfig{})
+	_, id, _, err := newLinks(t, images.LinksConfig{Store: s}).SignUpload("o", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := pngOf(t, photo(30))
+	up := images.Image{Owner: "o", ID: id}
+	var second error
+	meanwhile := callReader(func() { _, second = s.PutUpload(t.Context(), up, images.Bounds{}, bytes.NewReader(b)) })
+	if _, err := s.PutUpload(t.Context(), up, images.Bounds{}, io.MultiReader(bytes.NewReader(b[:100]), meanwhile, bytes.NewReader(b[100:]))); err != nil {
+		t.Errorf("the first: %v", err)
+	}
+	if !errors.Is(second, images.ErrPending) {
+		t.Errorf("the second: %v", second)
 	}
 }
 

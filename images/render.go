@@ -74,12 +74,9 @@ func (s *Store) rendition(ctx context.Context, owner string, k rendering) (Rendi
 		return Rendition{}, err
 	}
 	defer release()
-	m, err := decode(im.Format, whileAlive(ctx, f))
+	m, err := decode(im.Format, whileAlive(ctx, f), im.Width, im.Height)
 	if err != nil {
 		return Rendition{}, err
-	}
-	if b := m.Bounds(); b.Dx() != im.Width || b.Dy() != im.Height {
-		return Rendition{}, &CorruptError{Format: im.Format, Why: "it is not as large as its header said"}
 	}
 	r, err := k.draw(ctx, m, s.mark(im))
 	if err == nil {
@@ -219,7 +216,7 @@ func encodeWebP(b *bytes.Buffer, m image.Image) (err error) {
 	if err := nativewebp.Encode(b, want, nil); err != nil {
 		return ErrNotEncodable
 	}
-	m, err = decode(WebP, bytes.NewReader(b.Bytes()))
+	m, err = decode(WebP, bytes.NewReader(b.Bytes()), want.Rect.Dx(), want.Rect.Dy())
 	if got, ok := m.(*image.NRGBA); err != nil || !ok || !bytes.Equal(got.Pix, want.Pix) {
 		return ErrNotEncodable
 	}

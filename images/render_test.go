@@ -9,6 +9,8 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -260,6 +262,24 @@ func TestPreview_damaged(t *testing.T) {
 		}
 		wantCorrupt(t, upErr)
 	}
+}
+
+// Memory is taken for the size that the record says, so a picture of another size is refused.
+func TestPreview_foreignRecord(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "pictures")
+	s := openStore(t, images.StoreConfig{Dir: dir})
+	id := put(t, s, pngOf(t, photo(16))).ID
+	name := filepath.Join(dir, id+".json")
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, bytes.Replace(b, []byte(`"width":16`), []byte(`"width":1`), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.Preview(t.Context(), "o", id, 10, 0)
+	wantCorrupt(t, err)
 }
 
 // IMG-03: a decoder's panic is an error of the picture.

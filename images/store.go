@@ -140,7 +140,7 @@ func (s *Store) reencode(ctx context.Context, im Image, info Info, f io.ReadSeek
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return Image{}, fmt.Errorf("reading the upload again: %w", err)
 	}
-	m, err := decode(info.Format, whileAlive(ctx, f))
+	m, err := decode(info.Format, whileAlive(ctx, f), info.Width, info.Height)
 	if err != nil {
 		return Image{}, err
 	}

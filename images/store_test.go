@@ -44,9 +44,10 @@ func TestPut(t *testing.T) {
 		b []byte
 		f images.Format
 	}{
-		"PNG":  {rich(t), images.PNG},
-		"JPEG": {testdata(t, "exif.jpg"), images.JPEG},
-		"WebP": {testdata(t, "lossy-alpha.webp"), images.WebP},
+		"PNG":            {rich(t), images.PNG},
+		"PNG by ComfyUI": {testdata(t, "comfyui.png"), images.PNG},
+		"JPEG":           {testdata(t, "exif.jpg"), images.JPEG},
+		"WebP":           {testdata(t, "lossy-alpha.webp"), images.WebP},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -83,7 +84,7 @@ func TestPut(t *testing.T) {
 			}
 			samePixels(t, decoded(t, c.f, c.b), decoded(t, c.f, b))
 			checkMark(t, b, images.Mark{Generator: "comfygate test", CallID: "call_1"})
-			if bytes.Contains(b, []byte("secret")) {
+			if bytes.Contains(b, []byte("secret")) || bytes.Contains(b, []byte("a red fox")) {
 				t.Error("metadata came through")
 			}
 		})
@@ -320,6 +321,16 @@ func TestGet_diskDecides(t *testing.T) {
 			p := filepath.Join(dir, id+".png")
 			return errors.Join(os.Rename(p, filepath.Join(dir, "x")), os.Symlink("x", p))
 		},
+		"link as long as the picture": func(dir, id string) error {
+			p := filepath.Join(dir, id+".png")
+			fi, err := os.Stat(p)
+			if err != nil {
+				return err
+			}
+			name := "xx"[:2-fi.Size()%2]
+			long := strings.Repeat("./", int(fi.Size())/2) + name
+			return errors.Join(os.Rename(p, filepath.Join(dir, name)), os.Symlink(long[len(long)-int(fi.Size()):], p))
+		},
 		"link instead of a record": func(dir, id string) error {
 			p := filepath.Join(dir, id+".json")
 			return errors.Join(os.Rename(p, filepath.Join(dir, "x")), os.Symlink("x", p))
@@ -394,6 +405,30 @@ func TestPut_saves(t *testing.T) {
 	}
 	if got := files(t, dir); len(got) != 0 {
 		t.Errorf("after a clean-up the store has %v", got)
+	}
+}
+
+// CLIENT-SEC-11: a name that is taken, be it by a link that leads nowhere, is never written over.
+func TestPut_savesBeside(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = root.Close() })
+	im := images.Image{ID: strings.Repeat("abcdefgh", 4)[:26], Format: images.PNG, Made: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	if err := os.Symlink("nowhere", filepath.Join(dir, "20260102-030405-abcdefgh.png")); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"20260102-030405-" + im.ID + ".png", ""} {
+		got, err := images.SavePicture(root, im, strings.NewReader("pixels"))
+		if got != want || (err == nil) != (want != "") {
+			t.Errorf("saved as %q, %v; want %q", got, err, want)
+		}
+	}
+	if got := files(t, dir); len(got) != 2 {
+		t.Errorf("files %v", got)
 	}
 }
 
