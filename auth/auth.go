@@ -286,21 +286,21 @@ func equal(x, y [sha256.Size]byte) bool { return subtle.ConstantTimeCompare(x[:]
 
 // Challenges returns the values of WWW-Authenticate that answer err. The scope is that of an operator: what the tools need.
 func (a *Authenticator) Challenges(err error) []string {
-	bearer := `Bearer realm="comfygate"`
+	first := `Bearer realm="comfygate"`
 	switch {
 	case errors.Is(err, ErrQueryToken):
-		bearer += `, error="invalid_request"`
+		first += `, error="invalid_request"`
 	case errors.Is(err, ErrBadCredentials):
-		bearer += `, error="invalid_token"`
+		first += `, error="invalid_token"`
 	}
 	var scopes []string
 	for _, s := range policy.ScopesOf(policy.Operator) {
 		scopes = append(scopes, string(s))
 	}
 	slices.Sort(scopes)
-	bearer += `, scope="` + strings.Join(scopes, " ") + `"`
+	first += `, scope="` + strings.Join(scopes, " ") + `"`
 	if a.user == "" {
-		return []string{bearer}
+		return []string{first}
 	}
-	return []string{bearer, `Basic realm="comfygate", charset="UTF-8"`}
+	return []string{first, `Basic realm="comfygate", charset="UTF-8"`}
 }

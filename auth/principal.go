@@ -3,6 +3,7 @@ package auth
 
 import (
 	"context"
+	"slices"
 
 	"github.com/comfygate/comfygate/policy"
 )
@@ -17,12 +18,7 @@ type Principal struct {
 
 // Can reports whether p may act under scope.
 func (p Principal) Can(scope policy.Scope) bool {
-	for _, s := range p.Scopes {
-		if s == scope {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(p.Scopes, scope)
 }
 
 type principalKey struct{}

@@ -311,7 +311,7 @@ func child(node map[string]any, key string) map[string]any {
 }
 
 func propertiesOf(node map[string]any) []string {
-	props, _ := node["properties"].(map[string]any) //nolint:errcheck // a node without has none
+	props, _ := node["properties"].(map[string]any)
 	list := make([]string, 0, len(props))
 	for name := range props {
 		list = append(list, name)

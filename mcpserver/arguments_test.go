@@ -46,7 +46,7 @@ func TestArguments_bad(t *testing.T) {
 		"pattern":                 {`{"prompt":"x","aspect_ratio":"16x9"}`, "INVALID_PARAMETER", []string{`aspect_ratio: "16x9" is not of the form`, `use "16:9"`}},
 		"items":                   {`{"prompt":"x","loras":[{"name":"a"},{"name":"b"},{"name":"c"}]}`, "INVALID_PARAMETER", []string{"loras: has 3 entries, more than 2; use at most 2"}},
 		"inside an item":          {`{"prompt":"x","loras":[{"strength":3}]}`, "INVALID_PARAMETER", []string{`loras.0.name: is required; for example "film.safetensors"`, "loras.0.strength: 3 is more than 2"}},
-		"unknown inside an item":  {`{"prompt":"x","loras":[{"name":"a","strenght":1}]}`, "INVALID_PARAMETER", []string{"loras.0.strenght: is not known; did you mean strength?"}},
+		"unknown inside an item":  {`{"prompt":"x","loras":[{"name":"a","strenth":1}]}`, "INVALID_PARAMETER", []string{"loras.0.strenth: is not known; did you mean strength?"}},
 		"unknown":                 {`{"prompt":"x","promt":"y"}`, "INVALID_PARAMETER", []string{"promt: is not known; did you mean prompt?"}},
 		"unknown, nothing near":   {`{"prompt":"x","zzz":1}`, "INVALID_PARAMETER", []string{"zzz: is not known; known are aspect_ratio, cfg, format"}},
 		"case":                    {`{"prompt":"x","PROMPT":"y"}`, "INVALID_PARAMETER", []string{"PROMPT: is not known; did you mean prompt?"}},

@@ -20,8 +20,8 @@ import (
 func nopLog() *zap.Logger { return zap.NewNop() }
 
 // connect opens mcp-go's own client over each transport.
-func (s *set) connect(t testing.TB, ts *httptest.Server, kind string) *mcpclient.Client {
-	t.Helper()
+func (s *set) connect(tb testing.TB, ts *httptest.Server, kind string) *mcpclient.Client {
+	tb.Helper()
 	var (
 		c   *mcpclient.Client
 		err error
@@ -33,11 +33,11 @@ func (s *set) connect(t testing.TB, ts *httptest.Server, kind string) *mcpclient
 		served := make(chan struct{})
 		go func() {
 			defer close(served)
-			s.server.ServeStdio(auth.NewContext(context.WithoutCancel(t.Context()), local()), inR, outW) //nolint:errcheck // ends with its input
-			outW.Close()                                                                                 //nolint:errcheck // a pipe's
+			s.server.ServeStdio(auth.NewContext(context.WithoutCancel(tb.Context()), local()), inR, outW) //nolint:errcheck // ends with its input
+			outW.Close()                                                                                  //nolint:errcheck // a pipe's
 		}()
 		c = mcpclient.NewClient(transport.NewIO(outR, inW, io.NopCloser(eof{})))
-		t.Cleanup(func() {
+		tb.Cleanup(func() {
 			inW.Close()  //nolint:errcheck // a pipe's
 			outR.Close() //nolint:errcheck // a pipe's
 			<-served
@@ -48,16 +48,16 @@ func (s *set) connect(t testing.TB, ts *httptest.Server, kind string) *mcpclient
 		c, err = mcpclient.NewSSEMCPClient(ts.URL+"/sse", transport.WithHTTPClient(ts.Client()))
 	}
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	if err := c.Start(t.Context()); err != nil {
-		t.Fatal(err)
+	if err := c.Start(tb.Context()); err != nil {
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { c.Close() }) //nolint:errcheck // a test's
+	tb.Cleanup(func() { c.Close() }) //nolint:errcheck // a test's
 	req := mcp.InitializeRequest{}
 	req.Params.ProtocolVersion, req.Params.ClientInfo = legacyVersion, mcp.Implementation{Name: "test", Version: "1"}
-	if _, err := c.Initialize(t.Context(), req); err != nil {
-		t.Fatal(err)
+	if _, err := c.Initialize(tb.Context(), req); err != nil {
+		tb.Fatal(err)
 	}
 	return c
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -126,8 +127,7 @@ func asProtocolError(err error) *protocolError {
 	if err == nil {
 		return nil
 	}
-	var fault *protocolError
-	if errors.As(err, &fault) {
+	if fault, ok := errors.AsType[*protocolError](err); ok {
 		return fault
 	}
 	return &protocolError{code: mcp.PARSE_ERROR, status: http.StatusBadRequest, text: "the message is not valid JSON: " + err.Error()}
@@ -248,10 +248,8 @@ func (k *keys) add(key string) error {
 	if len(k.seen) == maxKeys {
 		return invalid(fmt.Sprintf("%s has more than %d keys", k.of, maxKeys))
 	}
-	for _, other := range k.seen {
-		if other == key {
-			return invalid(fmt.Sprintf("%s has %s twice", k.of, strconv.Quote(clean(key, 40))))
-		}
+	if slices.Contains(k.seen, key) {
+		return invalid(fmt.Sprintf("%s has %s twice", k.of, strconv.Quote(clean(key, 40))))
 	}
 	for _, known := range k.known {
 		if key != known && strings.EqualFold(key, known) {

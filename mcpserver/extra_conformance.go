@@ -87,7 +87,7 @@ func (s *Server) plainFixtures() {
 		return mcp.NewToolResultText("reported"), err
 	})
 	s.fixture("test_logging_tool", func(ctx context.Context, _ mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-		_ = s.mcp.SendLogMessageToClient(ctx, mcp.NewLoggingMessageNotification(mcp.LoggingLevelInfo, "fixtures", "hello")) //nolint:errcheck // may not be wanted
+		_ = s.mcp.SendLogMessageToClient(ctx, mcp.NewLoggingMessageNotification(mcp.LoggingLevelInfo, "fixtures", "hello")) //nolint:staticcheck // what the suite asks for
 		return mcp.NewToolResultText("ok"), nil
 	})
 }

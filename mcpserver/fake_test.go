@@ -62,7 +62,7 @@ func (r *record) Healthy() error {
 	return r.sick
 }
 
-func (r *record) Digest(text string) map[string]any {
+func (*record) Digest(text string) map[string]any {
 	return map[string]any{"hmac": "digest", "chars": len([]rune(text))}
 }
 
@@ -254,20 +254,20 @@ type set struct {
 }
 
 // newSet returns a server for list; change, where not nil, has the last word on its configuration.
-func newSet(t testing.TB, list []tools.Tool, change func(*set)) *set {
-	t.Helper()
+func newSet(tb testing.TB, list []tools.Tool, change func(*set)) *set {
+	tb.Helper()
 	s := &set{record: newRecord(), rates: &rates{left: -1}, places: &places{max: 4}}
 	s.cfg = mcpserver.Config{
 		Name: "comfygate", Title: "comfygate", Version: "0.0.0-test", Instructions: "Test.", Tools: list,
 		Policy: rules{}, Limiter: s.rates, Places: s.places, Audit: s.record, Upstream: "http://127.0.0.1:8188",
-		Log: zaptest.NewLogger(t, zaptest.Level(zap.ErrorLevel)),
+		Log: zaptest.NewLogger(tb, zaptest.Level(zap.ErrorLevel)),
 	}
 	if change != nil {
 		change(s)
 	}
 	var err error
 	if s.server, err = mcpserver.New(s.cfg); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }

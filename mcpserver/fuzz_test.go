@@ -101,7 +101,7 @@ func FuzzStdio(f *testing.F) {
 	s := newSet(f, []tools.Tool{makeTool("generate", &work{}), readTool("status", &work{})}, func(s *set) {
 		s.cfg.Log, s.cfg.Images = nopLog(), shelf{}
 	})
-	ctx := auth.NewContext(context.Background(), person("local", policy.Operator)) //nolint:usetesting // shared by all
+	ctx := auth.NewContext(context.WithoutCancel(f.Context()), person("local", policy.Operator))
 	f.Fuzz(func(t *testing.T, line string) {
 		if strings.Contains(line, `"end"`) {
 			t.Skip("the last request's own id")

@@ -1,6 +1,7 @@
 package mcpserver
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -38,7 +39,7 @@ func (s *Server) serveMCP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", "POST")
 		s.answer(w, &protocolError{code: mcp.INVALID_REQUEST, status: http.StatusMethodNotAllowed, text: "this revision has no sessions: use POST"})
 	case version != "" && !mcp.IsValidProtocolVersion(version):
-		s.refuse(r.Context(), req, envelope{}, s.answer(w, unsupported(version, nil)))
+		s.reject(r.Context(), w, req, envelope{}, unsupported(version))
 	default:
 		s.inSession(w, r, req, who)
 	}
@@ -57,20 +58,25 @@ func (s *Server) shielded(w http.ResponseWriter, req *request) {
 	s.answer(w, &protocolError{code: mcp.INTERNAL_ERROR, status: http.StatusInternalServerError, text: "internal error"})
 }
 
-// answer writes e and returns it.
-func (s *Server) answer(w http.ResponseWriter, e *protocolError) *protocolError {
+// reject answers with a refusal and records it.
+func (s *Server) reject(ctx context.Context, w http.ResponseWriter, req *request, e envelope, fault *protocolError) {
+	s.answer(w, fault)
+	s.refuse(ctx, req, e, fault)
+}
+
+// answer writes e.
+func (s *Server) answer(w http.ResponseWriter, e *protocolError) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(e.status)
 	if err := json.NewEncoder(w).Encode(e); err != nil {
 		s.log.Debug("refusal could not be sent", zap.Error(err))
 	}
-	return e
 }
 
 // unsupported refuses a version that does not exist (T10).
-func unsupported(version string, id json.RawMessage) *protocolError {
+func unsupported(version string) *protocolError {
 	return &protocolError{
-		code: mcp.UNSUPPORTED_PROTOCOL_VERSION, status: http.StatusBadRequest, id: id, text: "unsupported protocol version",
+		code: mcp.UNSUPPORTED_PROTOCOL_VERSION, status: http.StatusBadRequest, text: "unsupported protocol version",
 		data: map[string]any{"requested": clean(version, 40), "supported": server.FilterSupportedVersions(allVersions{})},
 	}
 }
@@ -104,68 +110,68 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) ([]byte, *protocol
 }
 
 func (s *Server) post(w http.ResponseWriter, r *http.Request, req *request, who auth.Principal) {
+	var e envelope
+	leave := func() {}
 	b, fault := s.body(w, r)
+	if fault == nil {
+		e, fault = readEnvelope(b)
+		req.id = e.id
+	}
+	if fault == nil {
+		leave, fault = s.admit(w, r, req, e, who)
+	}
 	if fault != nil {
-		s.refuse(r.Context(), req, envelope{}, s.answer(w, fault))
+		fault.id = req.id
+		s.reject(r.Context(), w, req, e, fault)
 		return
 	}
-	e, fault := readEnvelope(b)
-	req.id = e.id
-	if fault != nil {
-		s.refuse(r.Context(), req, e, s.answer(w, fault))
-		return
-	}
-	version := r.Header.Get(mcp.HeaderProtocolVersion)
-	if version != "" && !mcp.IsValidProtocolVersion(version) {
-		s.refuse(r.Context(), req, e, s.answer(w, unsupported(version, e.id)))
-		return
-	}
-	modern := e.modern() || mcp.IsModernProtocol(version)
-	initialize := !modern && e.method == string(mcp.MethodInitialize)
-	if !modern && !initialize {
-		leave, fault := s.enter(r, req, who)
-		if fault != nil {
-			fault.id = e.id
-			s.refuse(r.Context(), req, e, s.answer(w, fault))
-			return
-		}
-		defer leave()
-	}
+	defer leave()
 	if e.method == string(mcp.MethodNotificationCancelled) { // MCP-05, BUG-01: never to mcp-go, which finds the call by its number alone
-		if !modern {
+		if req.session != "" {
 			s.running.cancel(req.session, e.target)
 		}
 		w.WriteHeader(http.StatusAccepted)
 		return
 	}
-	if initialize {
-		id, err := s.sessions.issue(who.Name)
-		if err != nil {
-			s.refuse(r.Context(), req, e, s.full(w, e.id, err))
-			return
-		}
-		req.session = id
-	}
-	if e.method == string(mcp.MethodSubscriptionsListen) {
+	s.forward(w, r, req, b)
+}
+
+// admit decides in which session a message is served, if in any; leave is called when it has been.
+func (s *Server) admit(w http.ResponseWriter, r *http.Request, req *request, e envelope, who auth.Principal) (leave func(), fault *protocolError) {
+	version := r.Header.Get(mcp.HeaderProtocolVersion)
+	modern := e.modern() || mcp.IsModernProtocol(version)
+	switch {
+	case version != "" && !mcp.IsValidProtocolVersion(version):
+		return nil, unsupported(version)
+	case modern && e.method == string(mcp.MethodSubscriptionsListen):
 		release, err := s.sessions.stream(who.Name)
 		if err != nil {
-			s.refuse(r.Context(), req, e, s.full(w, e.id, err))
-			return
+			return nil, full(w, err)
 		}
-		defer release()
+		return release, nil
+	case modern:
+		return func() {}, nil
+	case e.method != string(mcp.MethodInitialize):
+		return s.enter(r, req, who)
 	}
-	s.forward(w, r, req, e, b)
-	if initialize && w.Header().Get(server.HeaderKeySessionID) == "" {
-		s.sessions.forget(req.session) // it was refused: nobody knows of the session
+	id, err := s.sessions.issue(who.Name)
+	if err != nil {
+		return nil, full(w, err)
 	}
+	req.session = id
+	return func() {
+		if w.Header().Get(server.HeaderKeySessionID) == "" {
+			s.sessions.forget(id) // it was refused: nobody knows of the session
+		}
+	}, nil
 }
 
 // forward lets mcp-go serve the message.
-func (s *Server) forward(w http.ResponseWriter, r *http.Request, req *request, e envelope, b []byte) {
+func (s *Server) forward(w http.ResponseWriter, r *http.Request, req *request, b []byte) {
 	ctx, cancel, release := callsOf(r.Context())
 	defer release()
-	if e.id != nil && req.session != "" {
-		defer s.running.add(req.session, e.id, cancel)()
+	if req.id != nil && req.session != "" {
+		defer s.running.add(req.session, req.id, cancel)()
 	}
 	out := newStream(w, r, req, s.cfg.Bounds)
 	defer out.close()
@@ -191,27 +197,27 @@ func (s *Server) enter(r *http.Request, req *request, who auth.Principal) (leave
 func (s *Server) inSession(w http.ResponseWriter, r *http.Request, req *request, who auth.Principal) {
 	leave, fault := s.enter(r, req, who)
 	if fault != nil {
-		s.refuse(r.Context(), req, envelope{}, s.answer(w, fault))
+		s.reject(r.Context(), w, req, envelope{}, fault)
 		return
 	}
 	defer leave()
 	if r.Method == http.MethodGet {
 		release, err := s.sessions.stream(who.Name)
 		if err != nil {
-			s.refuse(r.Context(), req, envelope{}, s.full(w, nil, err))
+			s.reject(r.Context(), w, req, envelope{}, full(w, err))
 			return
 		}
 		defer release()
 	}
-	s.forward(w, r, req, envelope{}, nil)
+	s.forward(w, r, req, nil)
 }
 
-// full answers that a cap is reached (MCP-09).
-func (s *Server) full(w http.ResponseWriter, id json.RawMessage, err error) *protocolError {
+// full refuses because a cap is reached (MCP-09).
+func full(w http.ResponseWriter, err error) *protocolError {
 	w.Header().Set("Retry-After", "30")
 	text := "too much is open already"
 	if c, ok := errors.AsType[*capError](err); ok {
 		text = "too many " + c.what + ": at most " + strconv.Itoa(c.max) + " may be open"
 	}
-	return s.answer(w, &protocolError{code: mcp.INVALID_REQUEST, status: http.StatusTooManyRequests, id: id, text: text})
+	return &protocolError{code: mcp.INVALID_REQUEST, status: http.StatusTooManyRequests, text: text}
 }

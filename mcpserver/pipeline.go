@@ -92,7 +92,7 @@ func (p *pipeline) stages() []stage {
 }
 
 // run is behind the last stage.
-func (p *pipeline) run(ctx context.Context, c *call) (tools.Result, error) {
+func (*pipeline) run(ctx context.Context, c *call) (tools.Result, error) {
 	if c.running != nil {
 		var cancel context.CancelFunc
 		ctx, cancel = c.running(ctx)

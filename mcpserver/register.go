@@ -154,6 +154,7 @@ func (s *Server) structured(ctx context.Context) bool {
 		return true
 	case Auto:
 		return clientName(ctx) != "claude-code" // which drops the picture when it sees structured content
+	case Never:
 	}
 	return false
 }

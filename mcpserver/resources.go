@@ -90,9 +90,9 @@ type pictureArgs struct {
 }
 
 func (a *pictureArgs) Resolve(context.Context, tools.Caller) (tools.Plan, error) { return a, nil }
-func (a *pictureArgs) Policy() policy.Request                                    { return policy.Request{} }
+func (*pictureArgs) Policy() policy.Request                                      { return policy.Request{} }
 
-func (a *pictureArgs) Cost() tools.Cost { return tools.Cost{Tokens: 1} }
+func (*pictureArgs) Cost() tools.Cost { return tools.Cost{Tokens: 1} }
 
 func (a *pictureArgs) Record() map[string]any { return map[string]any{"image": a.id} }
 

@@ -3,6 +3,7 @@ package mcpserver
 import (
 	"context"
 	"log/slog"
+	"slices"
 
 	"go.uber.org/zap"
 )
@@ -36,7 +37,7 @@ func (b bridge) Handle(_ context.Context, r slog.Record) error {
 }
 
 func (b bridge) WithAttrs(attrs []slog.Attr) slog.Handler {
-	b.attrs = append(b.attrs[:len(b.attrs):len(b.attrs)], attrs...)
+	b.attrs = append(slices.Clip(b.attrs), attrs...)
 	return b
 }
 

@@ -21,7 +21,7 @@ import (
 // newID returns 130 random bits as 26 characters a–z, 2–7.
 func newID() string {
 	var b [17]byte
-	rand.Read(b[:]) //nolint:errcheck // never fails
+	rand.Read(b[:]) // never fails
 	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b[:]))[:26]
 }
 
@@ -59,16 +59,16 @@ type session struct {
 
 func newSessions(b Bounds, end func(id string)) *sessions {
 	s := &sessions{bounds: b, end: end, open: make(map[string]*session), owned: make(map[string]int), streams: make(map[string]int)}
-	rand.Read(s.key[:]) //nolint:errcheck // never fails
+	rand.Read(s.key[:]) // never fails
 	return s
 }
 
 // issue opens a session for owner, or is a [*capError].
 func (s *sessions) issue(owner string) (string, error) {
 	var b [24]byte
-	rand.Read(b[:16]) //nolint:errcheck // never fails
+	rand.Read(b[:16]) // never fails
 	now := time.Now()
-	binary.BigEndian.PutUint64(b[16:], uint64(now.UnixNano())) //nolint:gosec // after 1970
+	binary.BigEndian.PutUint64(b[16:], uint64(now.UnixNano()))
 	id := base64.RawURLEncoding.EncodeToString(append(b[:], s.mac(owner, b[:])...))
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -194,7 +194,7 @@ func (s *sessions) close() {
 }
 
 // ResolveSessionIdManager returns mcp-go's view of the sessions, for whoever sent r.
-func (s *sessions) ResolveSessionIdManager(r *http.Request) server.SessionIdManager { //nolint:revive // mcp-go's name
+func (s *sessions) ResolveSessionIdManager(r *http.Request) server.SessionIdManager { //nolint:staticcheck // mcp-go's name
 	m := manager{sessions: s}
 	if r != nil {
 		p, _ := auth.FromContext(r.Context())

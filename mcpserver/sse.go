@@ -69,7 +69,7 @@ func (s *Server) serveSSE(w http.ResponseWriter, r *http.Request) {
 	}
 	release, err := s.sessions.stream(who.Name)
 	if err != nil {
-		s.refuse(r.Context(), req, envelope{}, s.full(w, nil, err))
+		s.reject(r.Context(), w, req, envelope{}, full(w, err))
 		return
 	}
 	defer release()
@@ -109,13 +109,13 @@ func (s *Server) serveMessage(w http.ResponseWriter, r *http.Request) {
 	c := s.conns.of(who.Name, r.URL.Query().Get("sessionId"))
 	if c == nil {
 		fault := &protocolError{code: mcp.INVALID_REQUEST, status: http.StatusNotFound, text: "no such session: open /sse again"}
-		s.refuse(r.Context(), req, envelope{}, s.answer(w, fault))
+		s.reject(r.Context(), w, req, envelope{}, fault)
 		return
 	}
 	req.session = c.id
 	b, fault := s.body(w, r)
 	if fault != nil {
-		s.refuse(r.Context(), req, envelope{}, s.answer(w, fault))
+		s.reject(r.Context(), w, req, envelope{}, fault)
 		return
 	}
 	if fault := c.receive(b); fault != nil {

@@ -22,15 +22,15 @@ type listener struct {
 	hangUp context.CancelFunc
 }
 
-func (s *set) listen(t testing.TB, c *client) *listener {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+func (s *set) listen(tb testing.TB, c *client) *listener {
+	tb.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(tb.Context()))
 	res, err := c.http.Do(c.request(ctx, http.MethodGet, "/sse", ""))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if res.StatusCode != http.StatusOK {
-		t.Fatalf("GET /sse: %d", res.StatusCode)
+		tb.Fatalf("GET /sse: %d", res.StatusCode)
 	}
 	l := &listener{client: c, events: make(chan message, 1000), hangUp: cancel}
 	sc := bufio.NewScanner(res.Body)
@@ -54,7 +54,7 @@ func (s *set) listen(t testing.TB, c *client) *listener {
 			}
 		}
 	})
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		cancel()
 		res.Body.Close() //nolint:errcheck // a test's
 		wg.Wait()

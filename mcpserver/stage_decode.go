@@ -8,7 +8,7 @@ import (
 )
 
 // decode is the only validator: strict reading, the published schema, then the tool's own types.
-func (p *pipeline) decode(next handler) handler {
+func (*pipeline) decode(next handler) handler {
 	return func(ctx context.Context, c *call) (tools.Result, error) {
 		doc, raw, err := c.tool.check(c.raw)
 		if err != nil {

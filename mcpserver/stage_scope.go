@@ -9,7 +9,7 @@ import (
 )
 
 // scope asks whether the caller may use the tool at all: tools/list shows only what this lets pass, and here it is asked again (T29, SC-59).
-func (p *pipeline) scope(next handler) handler {
+func (*pipeline) scope(next handler) handler {
 	return func(ctx context.Context, c *call) (tools.Result, error) {
 		if !c.principal.Can(c.tool.Scope) {
 			c.decision = policy.Decision{

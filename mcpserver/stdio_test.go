@@ -226,7 +226,7 @@ func TestStdio_clientStopsReading(t *testing.T) {
 	go func() {
 		done <- s.server.ServeStdio(auth.NewContext(context.WithoutCancel(t.Context()), local()), inR, brokenPipe{})
 	}()
-	_, _ = io.WriteString(inW, initializeMessage+"\n") //nolint:errcheck // a pipe's
+	_, _ = io.WriteString(inW, initializeMessage+"\n")
 	if err := receive(t, "the server", done); !errors.Is(err, io.ErrClosedPipe) {
 		t.Errorf("end: %v", err)
 	}

@@ -46,7 +46,7 @@ func newStream(w http.ResponseWriter, r *http.Request, req *request, b Bounds) *
 }
 
 // CanStream tells mcp-go that Flush works.
-func (s *stream) CanStream() bool { return true }
+func (*stream) CanStream() bool { return true }
 
 // Header returns mcp-go's headers, not yet those of the response.
 func (s *stream) Header() http.Header { return s.header }
@@ -105,7 +105,7 @@ func (s *stream) put(b []byte) error {
 		return s.err
 	}
 	s.extend(len(b))
-	if _, err := s.w.Write(b); err != nil {
+	if _, err := s.w.Write(b); err != nil { //nolint:gosec // JSON or events, never a page
 		s.err = err
 	}
 	if s.keeper != nil {

@@ -27,13 +27,13 @@ const (
 )
 
 // site serves the set's handlers; the header X-Test-User says who calls, as web would have found out.
-func (s *set) site(t testing.TB) *httptest.Server {
-	t.Helper()
+func (s *set) site(tb testing.TB) *httptest.Server {
+	tb.Helper()
 	mux := http.NewServeMux()
 	mux.Handle("/mcp", s.server.Streamable())
 	mux.Handle("/sse", s.server.SSE())
 	mux.Handle("/message", s.server.Message())
-	base, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	base, cancel := context.WithCancel(context.WithoutCancel(tb.Context()))
 	ts := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name := r.Header.Get("X-Test-User")
 		if name == "" {
@@ -50,9 +50,9 @@ func (s *set) site(t testing.TB) *httptest.Server {
 	}))
 	ts.Config.BaseContext = func(net.Listener) context.Context { return base }
 	ts.Start()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		cancel()
-		s.server.CloseSessions(context.WithoutCancel(t.Context()))
+		s.server.CloseSessions(context.WithoutCancel(tb.Context()))
 		ts.Client().CloseIdleConnections()
 		ts.Close()
 	})
@@ -67,8 +67,8 @@ type reply struct {
 }
 
 // messages are the JSON-RPC messages of an answer, events or not.
-func (r reply) messages(t testing.TB) []message {
-	t.Helper()
+func (r reply) messages(tb testing.TB) []message {
+	tb.Helper()
 	var list []message
 	for line := range strings.Lines(r.body) {
 		line = strings.TrimPrefix(strings.TrimSpace(line), "data: ")
@@ -77,7 +77,7 @@ func (r reply) messages(t testing.TB) []message {
 		}
 		var m message
 		if err := json.Unmarshal([]byte(line), &m); err != nil {
-			t.Fatalf("%v in %q", err, line)
+			tb.Fatalf("%v in %q", err, line)
 		}
 		list = append(list, m)
 	}
@@ -85,11 +85,11 @@ func (r reply) messages(t testing.TB) []message {
 }
 
 // last is the final message.
-func (r reply) last(t testing.TB) message {
-	t.Helper()
-	list := r.messages(t)
+func (r reply) last(tb testing.TB) message {
+	tb.Helper()
+	list := r.messages(tb)
 	if len(list) == 0 {
-		t.Fatalf("no message in %d %q", r.status, r.body)
+		tb.Fatalf("no message in %d %q", r.status, r.body)
 	}
 	return list[len(list)-1]
 }
@@ -126,14 +126,14 @@ type message struct {
 }
 
 // fault is the tool's error that a message carries.
-func (m message) fault(t testing.TB) fault {
-	t.Helper()
+func (m message) fault(tb testing.TB) fault {
+	tb.Helper()
 	var f fault
 	if m.Result == nil || !m.Result.IsError || len(m.Result.Content) != 1 {
-		t.Fatalf("no tool error: %+v", m)
+		tb.Fatalf("no tool error: %+v", m)
 	}
 	if err := json.Unmarshal([]byte(m.Result.Content[0].Text), &f); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return f
 }
@@ -154,12 +154,12 @@ type client struct {
 	user    string
 	session string // of older revisions
 	modern  bool
-	http    *http.Client
+	http    *http.Client // gives up after the tests' patience
 }
 
-func (s *set) client(t testing.TB, ts *httptest.Server, user string) *client {
-	t.Helper()
-	return &client{t: t, base: ts.URL, user: user, http: ts.Client()}
+func (s *set) client(tb testing.TB, ts *httptest.Server, user string) *client {
+	tb.Helper()
+	return &client{t: tb, base: ts.URL, user: user, http: ts.Client()}
 }
 
 func (c *client) request(ctx context.Context, method, path, body string, header ...string) *http.Request {
@@ -203,7 +203,7 @@ func (c *client) do(req *http.Request) reply {
 // post sends body as it is.
 func (c *client) post(body string, header ...string) reply {
 	c.t.Helper()
-	return c.do(c.request(c.t.Context(), http.MethodPost, "/mcp", body, header...))
+	return c.do(c.request(context.WithoutCancel(c.t.Context()), http.MethodPost, "/mcp", body, header...))
 }
 
 // initialize opens a session of the older revisions.
@@ -272,12 +272,12 @@ type pipe struct {
 }
 
 // stdio starts the set's server on a pair of pipes.
-func (s *set) stdio(t testing.TB, who auth.Principal) *pipe {
-	t.Helper()
+func (s *set) stdio(tb testing.TB, who auth.Principal) *pipe {
+	tb.Helper()
 	inR, inW := io.Pipe()
 	outR, outW := io.Pipe()
-	ctx, cancel := context.WithCancel(auth.NewContext(context.WithoutCancel(t.Context()), who))
-	p := &pipe{t: t, in: inW, lines: make(chan string, 1000), done: make(chan error, 1), stop: cancel}
+	ctx, cancel := context.WithCancel(auth.NewContext(context.WithoutCancel(tb.Context()), who))
+	p := &pipe{t: tb, in: inW, lines: make(chan string, 1000), done: make(chan error, 1), stop: cancel}
 	go func() {
 		p.done <- s.server.ServeStdio(ctx, inR, outW)
 		outW.Close() //nolint:errcheck // a pipe's
@@ -291,7 +291,7 @@ func (s *set) stdio(t testing.TB, who auth.Principal) *pipe {
 			p.lines <- sc.Text()
 		}
 	})
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		inW.Close() //nolint:errcheck // a pipe's
 		cancel()
 		outR.Close() //nolint:errcheck // a pipe's
@@ -342,31 +342,31 @@ func (p *pipe) initialize() *pipe {
 
 // steps checks one call's messages: steps that increase from the first to the last, and then the answer. A machine that is slow enough
 // sends those between as well.
-func steps(t testing.TB, last float64, next func() message) message {
-	t.Helper()
+func steps(tb testing.TB, last float64, next func() message) message {
+	tb.Helper()
 	before := 0.0
 	for {
 		m := next()
 		if m.Method != "notifications/progress" {
 			if before != last || m.Result == nil {
-				t.Fatalf("the last step was %v, the answer %+v", before, m)
+				tb.Fatalf("the last step was %v, the answer %+v", before, m)
 			}
 			return m
 		}
 		if m.Params.Progress <= before || before == 0 && m.Params.Progress != 1 {
-			t.Fatalf("step %v after %v", m.Params.Progress, before)
+			tb.Fatalf("step %v after %v", m.Params.Progress, before)
 		}
 		before = m.Params.Progress
 	}
 }
 
 // waitFor polls until ok, within the tests' patience.
-func waitFor(t testing.TB, what string, ok func() bool) {
-	t.Helper()
+func waitFor(tb testing.TB, what string, ok func() bool) {
+	tb.Helper()
 	deadline := time.Now().Add(patience)
 	for !ok() {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited for %s in vain", what)
+			tb.Fatalf("waited for %s in vain", what)
 		}
 		time.Sleep(2 * time.Millisecond)
 	}

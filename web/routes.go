@@ -47,7 +47,7 @@ func (s *Server) handler() http.Handler {
 }
 
 // headers go with every answer (T15). A handler may set others.
-func (s *Server) headers(next http.Handler) http.Handler {
+func (*Server) headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
