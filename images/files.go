@@ -110,18 +110,23 @@ func (s *Store) writeFile(id, ext string, b []byte) error {
 	return err
 }
 
-// A draft is a file under a temporary name, hashed while it is written: that costs more than to write it, so a block is
-// hashed in the background while it is written and the next one is filled. It is for one goroutine.
+// A draft is a file under a temporary name, hashed while it is written: that costs more than to write it, so blocks are
+// hashed in the background while they are written and the next ones are filled. It is for one goroutine; discard ends it.
 type draft struct {
 	root *os.Root
 	name string // empty once renamed
 	file *os.File
 	n    int64 // bytes in the file
 
-	block, spare []byte // being filled; being hashed
-	sum          hash.Hash
-	hashed       chan struct{} // closed when spare is; nil before the first
+	sum        hash.Hash
+	block      []byte      // being filled; nil = none
+	made       int         // blocks, at most draftBlocks
+	full, free chan []byte // to be hashed; to be filled again
+	hashed     chan struct{}
 }
+
+// draftBlocks is how many blocks a draft has: enough that hashing never waits for reading.
+const draftBlocks = 4
 
 // draft makes .<id><ext>; it is fs.ErrExist if that is there.
 func (s *Store) draft(id, ext string) (*draft, error) {
@@ -130,17 +135,30 @@ func (s *Store) draft(id, ext string) (*draft, error) {
 	if err != nil {
 		return nil, fmt.Errorf("storing picture: %w", err)
 	}
-	buf := make([]byte, 2*outBuffer)
-	return &draft{
+	d := &draft{
 		root: s.root, name: name, file: f, sum: sha256.New(),
-		block: buf[:0:outBuffer], spare: buf[outBuffer:outBuffer],
-	}, nil
+		full: make(chan []byte, draftBlocks), free: make(chan []byte, draftBlocks), hashed: make(chan struct{}),
+	}
+	go d.hash(d.full)
+	return d, nil
+}
+
+// hash hashes full blocks until there are no more.
+func (d *draft) hash(full <-chan []byte) {
+	defer close(d.hashed)
+	for b := range full {
+		d.sum.Write(b) // never fails
+		d.free <- b[:0]
+	}
 }
 
 // Write buffers p; [draft.Flush] ends.
 func (d *draft) Write(p []byte) (int, error) {
 	done := 0
 	for done < len(p) {
+		if d.block == nil {
+			d.block = d.empty()
+		}
 		n := min(len(p)-done, cap(d.block)-len(d.block))
 		d.block = append(d.block, p[done:done+n]...)
 		done += n
@@ -153,29 +171,43 @@ func (d *draft) Write(p []byte) (int, error) {
 	return done, nil
 }
 
-// Flush writes and hashes the block.
+// empty returns a block to fill: a new one only while all others are to be hashed.
+func (d *draft) empty() []byte {
+	select {
+	case b := <-d.free:
+		return b
+	default:
+	}
+	if d.made < draftBlocks {
+		d.made++
+		return make([]byte, 0, outBuffer)
+	}
+	return <-d.free
+}
+
+// Flush writes the block and has it hashed.
 func (d *draft) Flush() error {
-	d.settle()
-	block, hashed := d.block, make(chan struct{})
-	d.hashed = hashed
-	go func() {
-		defer close(hashed)
-		d.sum.Write(block) // never fails
-	}()
-	n, err := d.file.Write(block)
+	b := d.block
+	if len(b) == 0 {
+		return nil
+	}
+	d.block = nil
+	d.full <- b // it may come back before it is written, but only this goroutine fills it again
+	n, err := d.file.Write(b)
 	d.n += int64(n)
-	d.block, d.spare = d.spare[:0], block
 	return err
 }
 
-// settle waits until all that was flushed is hashed.
+// settle waits until all that was flushed is hashed. Nothing is written afterwards.
 func (d *draft) settle() {
-	if d.hashed != nil {
+	if d.full != nil {
+		close(d.full)
+		d.full = nil
 		<-d.hashed
 	}
 }
 
-// sha256 returns the hash of what was flushed, in lower-case hex.
+// sha256 ends the draft and returns the hash of what was flushed, in lower-case hex.
 func (d *draft) sha256() string {
 	d.settle()
 	return hex.EncodeToString(d.sum.Sum(nil))
