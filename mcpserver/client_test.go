@@ -141,7 +141,7 @@ func TestClient_thousand(t *testing.T) {
 					c.tool("1", "status", "{}", "")
 					continue
 				}
-				l := s.listen(t, s.client(t, ts, "alice"))
+				l := listen(t, s.client(t, ts, "alice"))
 				l.ask(initializeMessage)
 				l.ask(callLine("1", "status", "{}"))
 				l.hangUp()

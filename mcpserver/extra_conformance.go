@@ -36,6 +36,8 @@ func (s *Server) extend() {
 	s.plainFixtures()
 	s.askingFixtures()
 	s.roundFixtures()
+	s.stateFixtures()
+	s.capabilityFixtures()
 	s.changingFixtures()
 	s.schemaFixtures()
 	s.resourceFixtures()
@@ -87,7 +89,7 @@ func (s *Server) plainFixtures() {
 		return mcp.NewToolResultText("reported"), err
 	})
 	s.fixture("test_logging_tool", func(ctx context.Context, _ mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-		_ = s.mcp.SendLogMessageToClient(ctx, mcp.NewLoggingMessageNotification(mcp.LoggingLevelInfo, "fixtures", "hello")) //nolint:staticcheck // what the suite asks for
+		_ = s.mcp.SendLogMessageToClient(ctx, mcp.NewLoggingMessageNotification(mcp.LoggingLevelInfo, "fixtures", "hello"))
 		return mcp.NewToolResultText("ok"), nil
 	})
 }
@@ -107,7 +109,7 @@ func spaced(n int, step func(int) error) error {
 // askingFixtures ask clients of the older revisions.
 func (s *Server) askingFixtures() {
 	s.fixture("test_sampling", func(ctx context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-		res, err := s.mcp.RequestSampling(ctx, mcp.CreateMessageRequest{
+		res, err := s.mcp.RequestSampling(ctx, mcp.CreateMessageRequest{ //nolint:staticcheck // deprecated, and what the suite of older revisions asks for
 			Request: mcp.Request{Method: string(mcp.MethodSamplingCreateMessage)}, CreateMessageParams: sample(r.GetString("prompt", ""), 100),
 		})
 		if err != nil {
@@ -190,7 +192,11 @@ func (s *Server) roundFixtures() {
 		b.Sample("capital_question", sample("What is the capital of France?", 100))
 	}))
 	s.fixture("test_input_required_result_list_roots", round("client_roots", func(b *server.InputRequestBuilder) { b.Roots("client_roots") }))
+}
 
+// stateFixtures have the client carry a signed state from round to round.
+func (s *Server) stateFixtures() {
+	asked := func(r mcp.CallToolRequest, id string) bool { _, ok := r.Params.InputResponses[id]; return ok }
 	state := func(_ context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		if r.Params.RequestState == "" && len(r.Params.InputResponses) == 0 {
 			return server.NewInputRequestBuilder(s.seal("s1")).Elicit("confirm", form("Please confirm", "ok", "boolean")).ToolResult(), nil
@@ -218,6 +224,10 @@ func (s *Server) roundFixtures() {
 		}
 		return server.NewInputRequestBuilder(s.seal("r1")).Elicit("step1", form("Step 1: What is your name?", "name", "string")).ToolResult(), nil
 	})
+}
+
+// capabilityFixtures ask only for what the client declared.
+func (s *Server) capabilityFixtures() {
 	s.fixture("test_input_required_result_capabilities", func(_ context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		b := server.NewInputRequestBuilder(s.seal("c"))
 		if caps := r.Params.Meta.ClientCapabilities(); caps != nil {

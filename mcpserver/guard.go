@@ -1,10 +1,10 @@
 package mcpserver
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"mime"
 	"net/http"
 	"runtime/debug"
@@ -94,9 +94,10 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) ([]byte, *protocol
 	}
 	limit := s.cfg.Bounds.RequestBytes
 	if r.ContentLength <= limit {
-		var b []byte
-		if b, err = io.ReadAll(http.MaxBytesReader(w, r.Body, limit)); err == nil {
-			return b, nil
+		var b bytes.Buffer
+		b.Grow(int(min(max(r.ContentLength, 0), 64<<10)) + bytes.MinRead) // what is said is not yet believed beyond that
+		if _, err = b.ReadFrom(http.MaxBytesReader(w, r.Body, limit)); err == nil {
+			return b.Bytes(), nil
 		}
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok || r.ContentLength > limit {
@@ -132,6 +133,10 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request, req *request, who 
 		}
 		w.WriteHeader(http.StatusAccepted)
 		return
+	}
+	if e.method == string(mcp.MethodToolsCall) { // it has ended when its answer is out
+		s.begin()
+		defer s.end()
 	}
 	s.forward(w, r, req, b)
 }

@@ -100,6 +100,7 @@ func TestHTTP_MCP05_foreignCancel(t *testing.T) {
 		"victim's session":                 {plain, []string{"victim's", "yes"}},
 	}
 	eras(t, func(t *testing.T, modern bool) {
+		t.Helper()
 		for name, a := range attacks {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -175,6 +176,7 @@ func TestHTTP_MCP05_ownCancel(t *testing.T) {
 func TestHTTP_disconnect(t *testing.T) {
 	t.Parallel()
 	eras(t, func(t *testing.T, modern bool) {
+		t.Helper()
 		g := newGate()
 		s := newSet(t, []tools.Tool{makeTool("generate", g.work())}, nil)
 		ts := s.site(t)
@@ -208,7 +210,7 @@ func TestHTTP_progressStaysOnItsStream(t *testing.T) {
 	ts := s.site(t)
 	c := s.client(t, ts, "alice").initialize()
 	ctx, cancel := context.WithCancel(t.Context())
-	res, err := c.http.Do(c.request(ctx, http.MethodGet, "/mcp", ""))
+	res, err := c.http.Do(c.request(ctx, http.MethodGet, "/mcp", "")) //nolint:bodyclose // closed below, elsewhere
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -246,6 +248,7 @@ func TestHTTP_progressStaysOnItsStream(t *testing.T) {
 func TestHTTP_MCP14_lastProgress(t *testing.T) {
 	t.Parallel()
 	eras(t, func(t *testing.T, modern bool) {
+		t.Helper()
 		s := newSet(t, []tools.Tool{makeTool("generate", progressing(3))}, nil)
 		c := s.client(t, s.site(t), "alice").era(modern)
 		for i := range 300 {
@@ -447,6 +450,7 @@ func TestHTTP_MCP03_bodies(t *testing.T) {
 func TestHTTP_unreached(t *testing.T) {
 	t.Parallel()
 	eras(t, func(t *testing.T, modern bool) {
+		t.Helper()
 		s := newSet(t, []tools.Tool{readTool("status", &work{})}, nil)
 		c := s.client(t, s.site(t), "alice").era(modern)
 		if m := c.tool("1", "no_such_tool", `{}`, "").last(t); m.Error == nil || m.Error.Code != -32602 {

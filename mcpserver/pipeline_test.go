@@ -166,6 +166,7 @@ func scenarios() []scenario {
 func detailed() []scenario {
 	return []scenario{
 		{"panic in identify", func(t *testing.T, order []int) string {
+			t.Helper()
 			tr := newTrial(t, order, nil)
 			tr.server.SetNewID(func() string { panic("no randomness") })
 			tr.run()
@@ -175,6 +176,7 @@ func detailed() []scenario {
 			return ""
 		}},
 		{"what is said of a call is what its caller got", func(t *testing.T, order []int) string {
+			t.Helper()
 			tr := newTrial(t, order, func(tr *trial) { tr.record.failAfter = 1 })
 			tr.run()
 			lines := tr.logs.FilterMessage("tool call finished").All()
@@ -188,6 +190,7 @@ func detailed() []scenario {
 			return ""
 		}},
 		{"bounds", func(t *testing.T, order []int) string {
+			t.Helper()
 			var resolving, running time.Time
 			tr := newTrial(t, order, func(tr *trial) {
 				tr.work.resolve = func(ctx context.Context, _ tools.Caller) error {
@@ -209,6 +212,7 @@ func detailed() []scenario {
 			return ""
 		}},
 		{"what is judged is whole, and nothing is taken for it before", func(t *testing.T, order []int) string {
+			t.Helper()
 			wrong := "not judged"
 			tr := newTrial(t, order, func(tr *trial) {
 				tr.cfg.Policy = rules{deny: func(r policy.Request) bool {
@@ -226,6 +230,7 @@ func detailed() []scenario {
 			return wrong
 		}},
 		{"ComfyUI is reached only behind a durable intent that says what runs", func(t *testing.T, order []int) string {
+			t.Helper()
 			wrong := "not reached"
 			tr := newTrial(t, order, func(tr *trial) {
 				tr.work.run = func(_ context.Context, c tools.Caller) (tools.Result, error) {
@@ -245,6 +250,7 @@ func detailed() []scenario {
 			return wrong
 		}},
 		{"given back when it does not come to run", func(t *testing.T, order []int) string {
+			t.Helper()
 			for name, change := range map[string]func(*trial){
 				"no place":  func(tr *trial) { tr.places.max = 0 },
 				"no intent": func(tr *trial) { tr.record.failAfter = 0 },
@@ -258,6 +264,7 @@ func detailed() []scenario {
 			return ""
 		}},
 		{"invalid calls cost a token", func(t *testing.T, order []int) string {
+			t.Helper()
 			tr := newTrial(t, order, func(tr *trial) { tr.args = `{}` })
 			tr.run()
 			if tr.rates.spent() != 1 {

@@ -40,7 +40,7 @@ func TestResult_MCP18_panic(t *testing.T) {
 		legacy, modern := s.client(t, ts, "alice").era(false), s.client(t, ts, "alice").era(true)
 		check("legacy", legacy.tool("1", tool, `{"prompt":"x"}`, "").last(t))
 		check("modern", modern.tool("1", tool, `{"prompt":"x"}`, "").last(t))
-		l := s.listen(t, s.client(t, ts, "alice"))
+		l := listen(t, s.client(t, ts, "alice"))
 		l.ask(initializeMessage)
 		check("sse", l.ask(strings.Replace(callLine("1", tool, `{"prompt":"x"}`), `"_meta":{"progressToken":"t1"}`, `"_meta":{}`, 1)))
 		p := s.stdio(t, local()).initialize()
@@ -152,6 +152,7 @@ func TestResource_owner(t *testing.T) {
 	ts := s.site(t)
 	read := func(id string) string { return `{"uri":"comfygate://images/` + id + `"}` }
 	eras(t, func(t *testing.T, modern bool) {
+		t.Helper()
 		c := s.client(t, ts, "alice").era(modern)
 		m := c.ask("resources/read", read(pictureID)).last(t)
 		if m.Result == nil || len(m.Result.Contents) != 1 || m.Result.Contents[0].MIMEType != "image/png" ||

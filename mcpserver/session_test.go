@@ -106,7 +106,7 @@ func TestHTTP_MCP09_caps(t *testing.T) {
 func (c *client) stream(path string) (status int, end func()) {
 	c.t.Helper()
 	ctx, cancel := context.WithCancel(c.t.Context())
-	res, err := c.http.Do(c.request(ctx, http.MethodGet, path, ""))
+	res, err := c.http.Do(c.request(ctx, http.MethodGet, path, "")) //nolint:bodyclose // closed below, elsewhere
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -194,7 +194,7 @@ func (s *sessions) close() {
 }
 
 // ResolveSessionIdManager returns mcp-go's view of the sessions, for whoever sent r.
-func (s *sessions) ResolveSessionIdManager(r *http.Request) server.SessionIdManager { //nolint:staticcheck // mcp-go's name
+func (s *sessions) ResolveSessionIdManager(r *http.Request) server.SessionIdManager { //nolint:revive,staticcheck // mcp-go's name
 	m := manager{sessions: s}
 	if r != nil {
 		p, _ := auth.FromContext(r.Context())

@@ -22,7 +22,7 @@ type listener struct {
 	hangUp context.CancelFunc
 }
 
-func (s *set) listen(tb testing.TB, c *client) *listener {
+func listen(tb testing.TB, c *client) *listener {
 	tb.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(tb.Context()))
 	res, err := c.http.Do(c.request(ctx, http.MethodGet, "/sse", ""))
@@ -80,7 +80,7 @@ func TestSSE_MCP12_drop(t *testing.T) {
 	t.Parallel()
 	g := newGate()
 	s := newSet(t, []tools.Tool{makeTool("generate", g.work())}, nil)
-	l := s.listen(t, s.client(t, s.site(t), "alice"))
+	l := listen(t, s.client(t, s.site(t), "alice"))
 	l.ask(initializeMessage)
 	l.send(callLine("1", "generate", `{"prompt":"x"}`))
 	receive(t, "the call", g.began)
@@ -101,7 +101,7 @@ func TestSSE_MCP12_drop(t *testing.T) {
 func TestSSE_order(t *testing.T) {
 	t.Parallel()
 	s := newSet(t, []tools.Tool{makeTool("generate", progressing(3))}, nil)
-	l := s.listen(t, s.client(t, s.site(t), "alice"))
+	l := listen(t, s.client(t, s.site(t), "alice"))
 	if r := l.send(callLine("1", "generate", `{"prompt":"x"}`)); r.status != http.StatusBadRequest || r.last(t).Error == nil {
 		t.Errorf("before initialize: %d %s", r.status, r.body)
 	}
@@ -118,7 +118,7 @@ func TestSSE_cancel(t *testing.T) {
 	g := newGate()
 	s := newSet(t, []tools.Tool{makeTool("generate", g.work())}, nil)
 	ts := s.site(t)
-	alice, mallory := s.listen(t, s.client(t, ts, "alice")), s.listen(t, s.client(t, ts, "alice"))
+	alice, mallory := listen(t, s.client(t, ts, "alice")), listen(t, s.client(t, ts, "alice"))
 	alice.ask(initializeMessage)
 	mallory.ask(initializeMessage)
 	alice.send(callLine("1", "generate", `{"prompt":"x"}`))
@@ -141,7 +141,7 @@ func TestSSE_MCP08_foreign(t *testing.T) {
 	t.Parallel()
 	s := newSet(t, nil, func(s *set) { s.cfg.Bounds.RequestBytes = 1000 })
 	ts := s.site(t)
-	l := s.listen(t, s.client(t, ts, "alice"))
+	l := listen(t, s.client(t, ts, "alice"))
 	if id := strings.TrimPrefix(l.post, "/message?sessionId="); len(id) != 52 {
 		t.Errorf("endpoint %q", l.post)
 	}
@@ -175,7 +175,7 @@ func TestSSE_MCP08_foreign(t *testing.T) {
 func TestSSE_closing(t *testing.T) {
 	t.Parallel()
 	s := newSet(t, nil, nil)
-	l := s.listen(t, s.client(t, s.site(t), "alice"))
+	l := listen(t, s.client(t, s.site(t), "alice"))
 	s.server.CloseSessions(t.Context())
 	if _, ok := <-l.events; ok {
 		t.Error("an event after the end")

@@ -12,18 +12,20 @@ import (
 // observe writes one line of log for each call: sizes, times and codes, never arguments.
 func (p *pipeline) observe(next handler) handler {
 	return func(ctx context.Context, c *call) (tools.Result, error) {
-		log := p.log.With(zap.String("call_id", c.id), zap.String("tool", c.tool.Name), zap.String("principal", c.principal.Name))
-		log.Debug("tool call began", zap.String("transport", c.transport), zap.Int("arguments_bytes", len(c.raw)))
+		who := []zap.Field{
+			zap.String("call_id", c.id), zap.String("tool", c.tool.Name), zap.String("principal", c.principal.Name),
+			zap.String("transport", c.transport), zap.Int("arguments_bytes", len(c.raw)),
+		}
+		p.log.Debug("tool call began", who...)
 		res, err := next(ctx, c)
 		code := "ok"
 		if err != nil {
 			code = Explain(err).Code
 		}
-		log.Info("tool call finished",
-			zap.String("transport", c.transport), zap.String("code", code), zap.String("job_id", res.JobID),
-			zap.Int("pictures", len(res.Pictures)), zap.Duration("duration", time.Since(c.arrived)))
+		p.log.Info("tool call finished", append(who, zap.String("code", code), zap.String("job_id", res.JobID),
+			zap.Int("pictures", len(res.Pictures)), zap.Duration("duration", time.Since(c.arrived)))...)
 		if err != nil && code != "INVALID_PARAMETER" && code != "INVALID_PROMPT" { // whose texts quote arguments
-			log.Debug("tool call failed", zap.Error(err))
+			p.log.Debug("tool call failed", zap.String("call_id", c.id), zap.Error(err))
 		}
 		return res, err
 	}

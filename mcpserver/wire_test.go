@@ -157,7 +157,7 @@ type client struct {
 	http    *http.Client // gives up after the tests' patience
 }
 
-func (s *set) client(tb testing.TB, ts *httptest.Server, user string) *client {
+func (*set) client(tb testing.TB, ts *httptest.Server, user string) *client {
 	tb.Helper()
 	return &client{t: tb, base: ts.URL, user: user, http: ts.Client()}
 }
@@ -342,7 +342,7 @@ func (p *pipe) initialize() *pipe {
 
 // steps checks one call's messages: steps that increase from the first to the last, and then the answer. A machine that is slow enough
 // sends those between as well.
-func steps(tb testing.TB, last float64, next func() message) message {
+func steps(tb testing.TB, last float64, next func() message) {
 	tb.Helper()
 	before := 0.0
 	for {
@@ -351,7 +351,7 @@ func steps(tb testing.TB, last float64, next func() message) message {
 			if before != last || m.Result == nil {
 				tb.Fatalf("the last step was %v, the answer %+v", before, m)
 			}
-			return m
+			return
 		}
 		if m.Params.Progress <= before || before == 0 && m.Params.Progress != 1 {
 			tb.Fatalf("step %v after %v", m.Params.Progress, before)
