@@ -188,18 +188,19 @@ func (f *follower) misjudge(err error) (time.Duration, *Result) {
 	return min(lookAway<<f.bad, 10*time.Second), nil
 }
 
-// gap is how long to wait where the socket is not expected to be quicker.
+// gap is how long to wait where the socket is not expected to be quicker, at most most.
 func (f *follower) gap(most time.Duration) time.Duration {
 	listening, _ := f.r.c.socket.listening(f.r.client)
-	switch {
-	case !listening:
+	if !listening {
 		gap := f.blind
 		f.blind = min(f.blind*3/2, lookSilent)
 		return gap
-	case time.Since(f.r.lastHeard()) < lookHeard:
-		return most
 	}
-	return min(most, lookSilent)
+	quiet := time.Since(f.r.lastHeard())
+	if quiet >= lookHeard {
+		return min(most, lookSilent)
+	}
+	return min(most, max(lookHeard-quiet, lookGap)) // until it would be silent
 }
 
 func (r *Run) lastHeard() time.Time {
