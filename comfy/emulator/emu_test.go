@@ -1,8 +1,12 @@
 package emulator_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"image"
+	"image/color"
+	"image/png"
 	"net"
 	"net/http"
 	"slices"
@@ -295,6 +299,9 @@ func TestEMU12_bareAndPrefixed(t *testing.T) {
 			t.Errorf("%s: %d, want %d", path, a.status, want)
 		}
 	}
+	if a := s.post("/api/nope", ""); a.status != 405 || a.header.Get("Allow") != "GET,HEAD" {
+		t.Errorf("POST to nowhere: %d, Allow %s", a.status, a.header.Get("Allow"))
+	}
 	bare := websocket.Dialer{NetDialContext: s.Dial}
 	conn, resp, err := bare.Dial("ws://localhost/ws?clientId=x", nil)
 	if err != nil {
@@ -374,6 +381,116 @@ func TestEMU16_earlyInterruptIsLost(t *testing.T) {
 	s.post("/api/interrupt", map[string]any{"prompt_id": testID(1)})
 	if job := s.wait(testID(1)); job.Status.StatusStr != "success" {
 		t.Errorf("status %+v: the flag was to be cleared at the start", job.Status)
+	}
+}
+
+func TestEMU17_EMU18_uploads(t *testing.T) {
+	t.Parallel()
+	s := sketchy(t, emulator.Options{})
+	// What a real server said to each of these.
+	for _, c := range []struct {
+		file, data string
+		fields     map[string]string
+		want       string
+	}{
+		{"a.png", "1", nil, `200 {"name": "a.png", "subfolder": "", "type": "input"}`},
+		{"a.png", "2", nil, `200 {"name": "a (1).png", "subfolder": "", "type": "input"}`},
+		{"a.png", "3", nil, `200 {"name": "a (2).png", "subfolder": "", "type": "input"}`},
+		{"a.png", "2", nil, `200 {"name": "a (1).png", "subfolder": "", "type": "input"}`},
+		{"a.png", "4", map[string]string{"overwrite": "1"}, `200 {"name": "a.png", "subfolder": "", "type": "input"}`},
+		{"noext", "1", nil, `200 {"name": "noext", "subfolder": "", "type": "input"}`},
+		{"noext", "2", nil, `200 {"name": "noext (1)", "subfolder": "", "type": "input"}`},
+		{".hid", "1", nil, `200 {"name": ".hid", "subfolder": "", "type": "input"}`},
+		{".hid", "2", nil, `200 {"name": ".hid (1)", "subfolder": "", "type": "input"}`},
+		{"t.png", "1", map[string]string{"type": "temp", "subfolder": "x/y"}, `200 {"name": "t.png", "subfolder": "x/y", "type": "temp"}`},
+		{"../../z.png", "1", nil, "400 "},
+		{"..", "1", nil, "400 "},
+		{"/abs.png", "1", nil, `200 {"name": "abs.png", "subfolder": "", "type": "input"}`},
+		{"no/such/folder.png", "1", nil, "500 500 Internal Server Error\n\nServer got itself in trouble"},
+		{"e.png", "1", map[string]string{"subfolder": "/etc"}, "400 "},
+		{"e.png", "1", map[string]string{"subfolder": "../.."}, "400 "},
+		{"e.png", "1", map[string]string{"subfolder": "a/../b"}, `200 {"name": "e.png", "subfolder": "a/../b", "type": "input"}`},
+		{"e.png", "1", map[string]string{"type": "bogus"}, "500 500 Internal Server Error\n\nServer got itself in trouble"},
+		{"", "1", nil, "500 500 Internal Server Error\n\nServer got itself in trouble"},
+	} {
+		var b strings.Builder
+		for k, v := range c.fields {
+			fmt.Fprintf(&b, "--xyz\r\nContent-Disposition: form-data; name=%q\r\n\r\n%s\r\n", k, v)
+		}
+		fmt.Fprintf(&b, "--xyz\r\nContent-Disposition: form-data; name=\"image\"; filename=%q\r\n\r\n%s\r\n--xyz--\r\n", c.file, c.data)
+		a := s.do(http.MethodPost, "/api/upload/image", strings.NewReader(b.String()),
+			http.Header{"Content-Type": {"multipart/form-data; boundary=xyz"}})
+		if got := fmt.Sprintf("%d %s", a.status, a.body); got != c.want {
+			t.Errorf("%s %s %v: %s, want %s", c.file, c.data, c.fields, got, c.want)
+		}
+	}
+	if got := s.Files("temp"); !slices.Equal(got, []string{"x/y/t.png"}) {
+		t.Errorf("temp %v", got)
+	}
+	if data, _ := s.ReadFile("input", "a.png"); string(data) != "4" {
+		t.Errorf("a.png holds %s", data)
+	}
+	for path, want := range map[string]int{
+		"/view?filename=e.png&type=input&subfolder=b":       200,
+		"/view?filename=b/e.png&type=input":                 404, // only the last part of a name counts
+		"/view?filename=t.png%20[temp]&subfolder=x/y":       200,
+		"/view?filename=":                                   400,
+		"/view?filename=..":                                 400,
+		"/view?filename=e.png&type=input&subfolder=/etc":    403,
+		"/view?filename=passwd&type=input&subfolder=../../": 403,
+	} {
+		if a := s.get(path); a.status != want {
+			t.Errorf("%s: %d, want %d", path, a.status, want)
+		}
+	}
+}
+
+// TestMaskUpload puts an alpha on an earlier picture.
+func TestMaskUpload(t *testing.T) {
+	t.Parallel()
+	s := sketchy(t, emulator.Options{})
+	s.WriteFile("input", "original.png", pngBytes(t, testPicture(8, 8)))
+	alpha := image.NewNRGBA(image.Rect(0, 0, 8, 8))
+	alpha.SetNRGBA(3, 3, color.NRGBA{0, 0, 0, 255})
+	upload := func(ref string) answer {
+		body := "--xyz\r\nContent-Disposition: form-data; name=\"original_ref\"\r\n\r\n" + ref +
+			"\r\n--xyz\r\nContent-Disposition: form-data; name=\"image\"; filename=\"masked.png\"\r\n\r\n" +
+			string(pngBytes(t, alpha)) + "\r\n--xyz--\r\n"
+		return s.do(http.MethodPost, "/api/upload/mask", strings.NewReader(body),
+			http.Header{"Content-Type": {"multipart/form-data; boundary=xyz"}})
+	}
+	for ref, want := range map[string]int{
+		`{"filename":"../x.png","type":"input"}`:                          400,
+		`{"filename":"original.png","type":"nope"}`:                       400,
+		`{"filename":"original.png","type":"input","subfolder":"../../"}`: 403,
+		`{`: 500,
+		`{"filename":"original.png","type":"input"}`: 200,
+	} {
+		if a := upload(ref); a.status != want {
+			t.Errorf("%s: %d %s, want %d", ref, a.status, a.body, want)
+		}
+	}
+	data, _ := s.ReadFile("input", "masked.png")
+	m, err := png.Decode(bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, _, inside := m.At(3, 3).RGBA()
+	r, _, _, outside := m.At(5, 4).RGBA()
+	if inside == 0 || outside != 0 || r != 0 {
+		t.Errorf("alpha %d inside, %d outside", inside, outside)
+	}
+	g := graph{
+		"1": node("LoadImage", map[string]any{"image": "masked.png"}),
+		"2": node("MaskToImage", map[string]any{"mask": link("1", 1)}),
+		"9": node("SaveImage", map[string]any{"images": link("2", 0), "filename_prefix": "mask"}),
+	}
+	mask, _ := s.generate(g, 1)
+	if v, _, _, _ := mask.At(3, 3).RGBA(); v != 0 {
+		t.Error("what is opaque is in the mask")
+	}
+	if v, _, _, _ := mask.At(0, 0).RGBA(); v != 0xffff {
+		t.Error("what is transparent is not in the mask")
 	}
 }
 

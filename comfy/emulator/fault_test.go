@@ -234,7 +234,7 @@ func faultCases() []faultCase {
 					t.Errorf("%s: %d %s", path, a.status, a.body)
 				}
 			}
-			if a := s.post("/api/jobs/x/cancel", ""); a.status != 404 {
+			if a := s.post("/api/jobs/x/cancel", ""); a.status != 405 {
 				t.Errorf("cancel: %d", a.status)
 			}
 		}},

@@ -20,9 +20,10 @@ import (
 
 // upload is what a form of /upload brings.
 type upload struct {
-	name   string // as sent, cleaned as Python's form parser does
-	data   []byte
-	fields map[string]string
+	name    string // as sent, cleaned as Python's form parser does
+	data    []byte
+	fields  map[string]string
+	unnamed bool // the part "image" is there, but is no file
 }
 
 // maxFormParts bounds the parts of a form.
@@ -57,20 +58,32 @@ func (x *exchange) readForm() (*upload, bool) {
 			up.name, up.data = name, b.Bytes()
 			continue
 		}
+		up.unnamed = up.unnamed || part.FormName() == "image"
 		up.fields[part.FormName()] = b.String()
 	}
 	return up, true
 }
 
-// partFile is the file name of a part, with the folders that Go's own FileName
-// cuts off: it is the server's task to refuse them.
+// partFile is the file name of a part as aiohttp reads it: without backslashes
+// and without slashes at its beginning, but with folders, which Go's own FileName
+// cuts off. It is the server's task to refuse them.
 func partFile(p *multipart.Part) (string, bool) {
 	_, params, err := mime.ParseMediaType(p.Header.Get("Content-Disposition"))
 	if err != nil {
 		return "", false
 	}
 	name, ok := params["filename"]
-	return name, ok
+	return strings.TrimLeft(strings.ReplaceAll(name, `\`, ""), "/"), ok && name != ""
+}
+
+// splitExt is Python's os.path.splitext: a name that only begins with a dot has
+// no extension.
+func splitExt(name string) (stem, ext string) {
+	ext = path.Ext(name)
+	if strings.Trim(strings.TrimSuffix(path.Base(name), ext), ".") == "" {
+		ext = ""
+	}
+	return strings.TrimSuffix(name, ext), ext
 }
 
 func (x *exchange) uploadImage() {
@@ -149,6 +162,10 @@ func (x *exchange) store(up *upload, made func([]byte) ([]byte, int)) {
 		return
 	}
 	if up.name == "" {
+		if up.unnamed {
+			x.fail() // a text where a file was to be
+			return
+		}
 		x.empty(http.StatusBadRequest)
 		return
 	}
@@ -159,9 +176,13 @@ func (x *exchange) store(up *upload, made func([]byte) ([]byte, int)) {
 		x.empty(http.StatusBadRequest)
 		return
 	}
+	if into := path.Dir(p); into != folder && !x.server.disk.isDir(into) {
+		x.fail() // only the subfolder is made, not what the name holds
+		return
+	}
 	name, same := up.name, false
 	overwrite := up.fields["overwrite"] == "true" || up.fields["overwrite"] == "1"
-	ext := path.Ext(up.name)
+	stem, ext := splitExt(up.name)
 	for i := 1; !overwrite; i++ {
 		f, taken := x.server.disk.read(p)
 		if !taken {
@@ -170,7 +191,7 @@ func (x *exchange) store(up *upload, made func([]byte) ([]byte, int)) {
 		if same = bytes.Equal(f.data, up.data); same {
 			break
 		}
-		name = strings.TrimSuffix(up.name, ext) + " (" + strconv.Itoa(i) + ")" + ext
+		name = stem + " (" + strconv.Itoa(i) + ")" + ext
 		p = joinPath(folder, name)
 	}
 	if !same {

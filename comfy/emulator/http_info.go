@@ -1,7 +1,6 @@
 package emulator
 
 import (
-	"encoding/json"
 	"net/http"
 	"path"
 	"slices"
@@ -118,8 +117,15 @@ func (x *exchange) getMetadata() {
 }
 
 func (x *exchange) getStats() {
-	x.json(http.StatusOK, obj(
-		pair{"system", json.RawMessage(x.server.kind.system)},
-		pair{"devices", json.RawMessage(devices)},
-	))
+	system, err := decodePython([]byte(x.server.kind.system))
+	if err != nil {
+		x.fail()
+		return
+	}
+	list, err := decodePython([]byte(devices))
+	if err != nil {
+		x.fail()
+		return
+	}
+	x.json(http.StatusOK, obj(pair{"system", system}, pair{"devices", list}))
 }

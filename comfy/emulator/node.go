@@ -221,7 +221,7 @@ func (c *call) reserve(w, h, n int) error {
 	}
 	left := maxPixels - c.run.pixels
 	if int64(w) > left/int64(h) || int64(w)*int64(h) > left/int64(n) {
-		size := new(big.Int).Mul(big.NewInt(int64(w)*12), big.NewInt(int64(h)))
+		size := new(big.Int).Mul(big.NewInt(int64(w)*4), big.NewInt(int64(h)))
 		size.Mul(size, big.NewInt(int64(n)))
 		return &pyError{"RuntimeError", "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: " +
 			"can't allocate memory: you tried to allocate " + size.String() + " bytes. " +

@@ -110,6 +110,10 @@ func (s *Server) match(r *http.Request) (*route, map[string]string, []string) {
 			allowed[http.MethodHead] = true
 		}
 	}
+	if len(allowed) == 0 && r.Method != http.MethodGet && r.Method != http.MethodHead {
+		// The pages of the web front end lie under every other path.
+		return nil, nil, []string{http.MethodGet, http.MethodHead}
+	}
 	return nil, nil, slices.Sorted(maps.Keys(allowed))
 }
 

@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -185,7 +186,18 @@ func (r *run) work(c *call) ([]any, error) {
 	if _, ok := r.server.faults.forClass(faultEvilError, c.class); ok {
 		return nil, evilError()
 	}
-	values, err := c.node.run(c)
+	return c.perform()
+}
+
+// perform calls the node. A panic is the node's error, as in Python: it must not
+// end the process that the emulator is a part of.
+func (c *call) perform() (values []any, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			values, err = nil, &pyError{"RuntimeError", fmt.Sprint("emulator: ", p)}
+		}
+	}()
+	values, err = c.node.run(c)
 	if err == nil {
 		err = c.err
 	}

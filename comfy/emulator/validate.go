@@ -80,6 +80,11 @@ func (s *Server) findOutputs(graph *object, targets any) (outputs []string, refu
 			}
 			return nil, refused, nil
 		}
+		if inputs, given := n.get("inputs"); given && s.kind.replacesNodes {
+			if _, ok := inputs.(*object); !ok {
+				return nil, nil, errPython
+			}
+		}
 		class, given := n.get("class_type")
 		if !given {
 			refused, err = s.missingClass(id, n)
