@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -115,7 +116,7 @@ func (s *demoSession) play(ctx context.Context, prompt string) error {
 // call runs one tool with a progress bar and prints what an agent would read.
 func (s *demoSession) call(ctx context.Context, tool string, args map[string]any) (*mcp.CallToolResult, error) {
 	fmt.Fprintf(s.out, "\n> %s %s\n", tool, sortedArgs(args))
-	bars := mpb.NewWithContext(ctx, mpb.WithOutput(s.out), mpb.WithWidth(60), mpb.WithAutoRefresh())
+	bars := mpb.NewWithContext(ctx, mpb.WithOutput(s.out), mpb.WithWidth(60)) // nothing where out is no terminal
 	s.bar = bars.AddBar(100,
 		mpb.PrependDecorators(decor.Name(tool+" ")),
 		mpb.AppendDecorators(decor.Percentage()),
@@ -132,13 +133,43 @@ func (s *demoSession) call(ctx context.Context, tool string, args map[string]any
 	}
 	for _, c := range res.Content {
 		if t, ok := c.(mcp.TextContent); ok {
-			fmt.Fprintln(s.out, t.Text)
+			fmt.Fprintln(s.out, forPeople(t.Text))
 		}
 	}
 	if res.IsError {
 		return nil, fmt.Errorf("%s was refused", tool)
 	}
 	return res, nil
+}
+
+// forPeople is what status says, which is JSON for agents, in a few lines; other texts are for people already.
+func forPeople(text string) string {
+	var status struct {
+		Status string `json:"status"`
+		Server struct{ Backend, Version string }
+		Queue  struct{ Queued, Running int }
+		Rates  []struct {
+			Limit string
+			Left  int
+			Burst int
+		}
+		Jobs []struct {
+			Tool, State string
+			Seconds     float64
+		}
+	}
+	if json.Unmarshal([]byte(text), &status) != nil {
+		return text
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s ComfyUI %s, %d jobs running, %d waiting", status.Status, status.Server.Backend, status.Server.Version, status.Queue.Running, status.Queue.Queued)
+	for _, r := range status.Rates {
+		fmt.Fprintf(&b, "\n  limit %s: %d of %d left", r.Limit, r.Left, r.Burst)
+	}
+	for _, j := range status.Jobs {
+		fmt.Fprintf(&b, "\n  job %s: %s in %.1f s", j.Tool, j.State, j.Seconds)
+	}
+	return b.String()
 }
 
 func (s *demoSession) progress(n mcp.JSONRPCNotification) {
