@@ -124,9 +124,13 @@ func (c *conn) begin(ctx context.Context, req *request, e envelope, message []by
 	ctx, cancel := context.WithCancelCause(ctx)
 	remove := c.server.running.add(c.id, e.id, cancel)
 	c.busy.Add(1)
-	c.server.begin()
+	ended := func() {}
+	if e.method == string(mcp.MethodToolsCall) { // it has ended when its answer is in the queue, which is emptied before the connection ends
+		c.server.begin()
+		ended = c.server.end
+	}
 	c.calls.Go(func() {
-		defer c.server.end() // when its answer is in the queue, which is emptied before the connection ends
+		defer ended()
 		defer cancel(nil)
 		defer c.busy.Add(-1)
 		defer remove()
