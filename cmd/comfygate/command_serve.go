@@ -150,9 +150,20 @@ func (h *house) serveWeb(ctx context.Context, lis net.Listener, who *auth.Authen
 		return err
 	case <-ctx.Done():
 	}
-	down, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime/2)
+	if err := h.shutWeb(context.WithoutCancel(ctx), srv); err != nil { // told to end: that somebody was cut off is no failure
+		h.log.Warn("calls were cut off", zap.Error(err))
+	}
+	return <-served
+}
+
+// shutWeb gives running calls a moment to end by themselves. Then their jobs are let go, so that those who wait for one are answered
+// while there is a stream to answer on.
+func (h *house) shutWeb(ctx context.Context, srv *web.Server) error {
+	ctx, cancel := context.WithTimeout(ctx, shutdownTime/2)
 	defer cancel()
-	return errors.Join(srv.Shutdown(down), <-served)
+	moment := time.AfterFunc(shutdownTime/5, func() { _ = h.jobs.Close(ctx) }) // it is closed again, and heard, when the house is
+	defer moment.Stop()
+	return srv.Shutdown(ctx)
 }
 
 // announce logs what was started, and what the settings left to say.
