@@ -10,8 +10,8 @@ import (
 	"github.com/comfygate/comfygate/tools"
 )
 
-// TestArguments_bad: at least one bad value for every field, each refused by name with its bound and a value that works (SC-24, SC-27, SC-28, T31, T32, T38).
-func TestArguments_bad(t *testing.T) {
+// TestSec_SC24_SC27_SC28_badArguments: at least one bad value for every field, each refused by name with its bound and a value that works (SC-24, SC-27, SC-28, T31, T32, T38).
+func TestSec_SC24_SC27_SC28_badArguments(t *testing.T) {
 	t.Parallel()
 	tool := makeTool("generate", &work{})
 	for name, tc := range map[string]struct {

@@ -95,6 +95,7 @@ type Config struct {
 	Images               Images  // nil: there are no resources
 	// Upstream is ComfyUI's URL without credentials and query. Faults name it to callers over stdio and to those with the scope operate.
 	Upstream   string
+	BasePath   string     // what a proxy in front takes off paths, as /pictures; clients of HTTP+SSE are told to post below it
 	Structured Structured // default [Never]
 	Bounds     Bounds
 	Log        *zap.Logger

@@ -140,8 +140,8 @@ func samples() map[string]struct {
 	}
 }
 
-// TestErrors: each error becomes its code, says what it should and nothing that it should not (SC-61, T40).
-func TestErrors(t *testing.T) {
+// TestSec_SC61_errors: each error becomes its code, says what it should and nothing that it should not (SC-61, T40).
+func TestSec_SC61_errors(t *testing.T) {
 	t.Parallel()
 	for name, tc := range samples() {
 		t.Run(name, func(t *testing.T) {

@@ -72,6 +72,12 @@ func (r *record) records() []audit.Record {
 	return append([]audit.Record(nil), r.list...)
 }
 
+func (r *record) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.list)
+}
+
 // kinds is the log in short: kind, status and code of each record.
 func (r *record) kinds() []string {
 	var list []string

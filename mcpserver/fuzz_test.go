@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -123,6 +125,55 @@ func FuzzStdio(f *testing.F) {
 		}
 		if !ended {
 			t.Fatalf("%q: the next request was not served: %q", line, out.String())
+		}
+	})
+}
+
+// FuzzHTTP posts a message in a session: no crash, the answer is JSON or events of it, at most one record, and the session is still served.
+func FuzzHTTP(f *testing.F) {
+	for _, seed := range []string{
+		initializeMessage, callLine("1", "status", `{}`), callLine("1", "generate", `{"prompt":"x"}`), `{"jsonrpc":"2.0","id":1,"result":{}}`,
+		`{"jsonrpc":"2.0","id":1,"error":{"code":1}}`, `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":{}}}`,
+		`{"jsonrpc":"2.0","id":3,"method":"resources/read","params":{"uri":"comfygate://images/abc"}}`, `{"jsonrpc":"2.0","id":4,"method":"logging/setLevel","params":{"level":5}}`, `[]`,
+	} {
+		f.Add(seed, "", "")
+		f.Add(seed, modernVersion, "tools/call")
+	}
+	s := newSet(f, []tools.Tool{makeTool("generate", &work{}), readTool("status", &work{})}, func(s *set) { s.cfg.Log, s.cfg.Images = nopLog(), shelf{} })
+	ctx := auth.NewContext(context.WithoutCancel(f.Context()), person("alice", policy.Operator))
+	post := func(body, session, version, method string) *httptest.ResponseRecorder {
+		w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/mcp", strings.NewReader(body)).WithContext(ctx)
+		for name, v := range map[string]string{"Content-Type": "application/json", "Mcp-Session-Id": session, "Mcp-Protocol-Version": version, "Mcp-Method": method} {
+			if v != "" {
+				r.Header.Set(name, v)
+			}
+		}
+		s.server.Streamable().ServeHTTP(w, r)
+		return w
+	}
+	f.Fuzz(func(t *testing.T, body, version, method string) {
+		session := post(initializeMessage, "", "", "").Header().Get("Mcp-Session-Id")
+		defer func() {
+			r := httptest.NewRequest(http.MethodDelete, "/mcp", nil).WithContext(ctx)
+			r.Header.Set("Mcp-Session-Id", session)
+			s.server.Streamable().ServeHTTP(httptest.NewRecorder(), r)
+		}()
+		before := s.record.count()
+		w := post(body, session, version, method)
+		if n := s.record.count() - before; n > 2 { // intent and outcome
+			t.Errorf("%q leaves %d records", body, n)
+		}
+		for line := range strings.Lines(w.Body.String()) {
+			line = strings.TrimPrefix(strings.TrimSpace(line), "data: ")
+			if strings.HasPrefix(line, "{") && !json.Valid([]byte(line)) {
+				t.Fatalf("%q is answered %q", body, line)
+			}
+		}
+		if w.Code >= http.StatusInternalServerError {
+			t.Fatalf("%q: %d %s", body, w.Code, w.Body)
+		}
+		if w := post(`{"jsonrpc":"2.0","id":1,"method":"ping"}`, session, "", ""); w.Code != http.StatusOK {
+			t.Fatalf("after %q: %d %s", body, w.Code, w.Body)
 		}
 	})
 }

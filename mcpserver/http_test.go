@@ -3,6 +3,7 @@ package mcpserver_test
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -487,6 +488,47 @@ func TestHTTP_MCP27_noTasks(t *testing.T) {
 	r := c.post(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"status","arguments":{},"task":{"ttl":1000}}}`)
 	if m := r.last(t); m.Result == nil || m.Result.IsError || m.Result.Content[0].Text != "done" {
 		t.Errorf("as a task: %s", r.body)
+	}
+}
+
+// TestHTTP_MCP17_subscriptions: what is not delivered is not acknowledged (BUG-10): the stream ends at once, with an empty promise.
+func TestHTTP_MCP17_subscriptions(t *testing.T) {
+	t.Parallel()
+	s := newSet(t, nil, func(s *set) { s.cfg.Images = shelf{} })
+	c := s.client(t, s.site(t), "alice").era(true)
+	r := c.ask("subscriptions/listen", `{"notifications":{"toolsListChanged":true,"resourcesListChanged":true,"resourceSubscriptions":["comfygate://images/x"]}}`)
+	if !strings.Contains(r.body, `"notifications":{}`) || strings.Contains(r.body, "comfygate://") || r.last(t).Result == nil {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+	if _, streams, _, _ := s.server.Open(); streams != 0 {
+		t.Errorf("%d streams", streams)
+	}
+}
+
+// TestHTTP_MCP21_list: every tool is in the list as it was defined, with all four hints (MCP-22, BUG-13, BUG-14).
+func TestHTTP_MCP21_list(t *testing.T) {
+	t.Parallel()
+	declared := readTool("list_models", &work{})
+	declared.Output = json.RawMessage(`{"type":"object"}`)
+	s := newSet(t, []tools.Tool{makeTool("generate", &work{}), declared}, nil)
+	list := s.client(t, s.site(t), "alice").initialize().ask("tools/list", "{}").last(t).Result.Tools
+	if len(list) != 2 {
+		t.Fatalf("%d tools", len(list))
+	}
+	for _, tool := range list {
+		hints, ok := tool["annotations"].(map[string]any)
+		for _, name := range []string{"readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"} {
+			if _, has := hints[name]; !has || !ok {
+				t.Errorf("%s has no %s", tool["name"], name)
+			}
+		}
+		schema, ok := tool["inputSchema"].(map[string]any)
+		if !ok || schema["type"] != "object" || schema["additionalProperties"] != false || tool["title"] == "" || tool["description"] == "" {
+			t.Errorf("tool %v", tool)
+		}
+		if _, has := tool["outputSchema"]; has != (tool["name"] == "list_models") {
+			t.Errorf("%s has an output schema: %v", tool["name"], has)
+		}
 	}
 }
 

@@ -275,9 +275,9 @@ func detailed() []scenario {
 	}
 }
 
-// TestPipelineInvariants holds style.md 8.3: whatever fails, ComfyUI is reached only behind a durable intent, every call leaves
+// TestSec_SC60_pipelineInvariants holds style.md 8.3: whatever fails, ComfyUI is reached only behind a durable intent, every call leaves
 // exactly one outcome or decision, and nothing stays reserved.
-func TestPipelineInvariants(t *testing.T) {
+func TestSec_SC60_pipelineInvariants(t *testing.T) {
 	t.Parallel()
 	names := newSet(t, nil, nil).server.StageNames()
 	want := []string{

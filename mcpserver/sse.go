@@ -3,6 +3,7 @@ package mcpserver
 import (
 	"context"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -86,7 +87,7 @@ func (s *Server) serveSSE(w http.ResponseWriter, r *http.Request) {
 
 	out := newStream(w, r, req, s.cfg.Bounds)
 	defer out.close()
-	if out.open("/message?sessionId="+c.id) != nil {
+	if out.open(strings.TrimSuffix(s.cfg.BasePath, "/")+"/message?sessionId="+c.id) != nil {
 		return
 	}
 	_ = c.write(ctx.Done(), out.message) // a client that has gone is told by the deferred cancel

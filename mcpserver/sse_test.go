@@ -171,6 +171,15 @@ func TestSSE_MCP08_foreign(t *testing.T) {
 	}
 }
 
+// TestSSE_basePath: behind a proxy that takes a prefix off, clients post below it.
+func TestSSE_basePath(t *testing.T) {
+	t.Parallel()
+	s := newSet(t, nil, func(s *set) { s.cfg.BasePath = "/pictures/" })
+	if l := listen(t, s.client(t, s.site(t), "alice")); !strings.HasPrefix(l.post, "/pictures/message?sessionId=") {
+		t.Errorf("endpoint %q", l.post)
+	}
+}
+
 // TestSSE_closing: a server that ends its sessions ends the streams.
 func TestSSE_closing(t *testing.T) {
 	t.Parallel()

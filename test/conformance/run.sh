@@ -48,6 +48,8 @@ run() { # folder, arguments…
 	}
 	sed -n '/=== SUMMARY/,$p' "$work/log"
 }
+echo "== go test -tags conformance"
+(cd "$root" && go test -tags conformance -run 'TestWeb_MCP30' ./web)
 run released --suite all
 run prerelease --requirements 2025-11-25
 run prerelease --requirements 2026-07-28
