@@ -69,10 +69,10 @@ func (a *artwork) paint(w, h int, alive func() error) (*raster, error) {
 func (a *artwork) finish(s *scene) {
 	warm := 0.04 * (float64(a.style>>8&255)/255 - 0.5)
 	deep := a.contrast + 0.06*(float64(a.style>>16&255)/255-0.5)
-	grade := gradeOf(s.wish.style)
+	grade := gradeOf(s.style)
 	amount := a.grain
-	s.canvas.change(func(x, y float64, v rgb) rgb {
-		dx, dy := x/s.canvas.half(), 2*y-1
+	s.change(func(x, y float64, v rgb) rgb {
+		dx, dy := x/s.half(), 2*y-1
 		v = v.times(1 - 0.10*(dx*dx+dy*dy)*(dx*dx+dy*dy)/2)
 		v = rgb{bend(v.r, deep) + warm, bend(v.g, deep), bend(v.b, deep) - warm}
 		v = grade(v)
@@ -145,7 +145,7 @@ func (t *thumbs) at(step, steps int) image.Image {
 	share := int(256 * smoothstep(0, 1, float64(step)/float64(steps)))
 	m := image.NewRGBA(t.goal.Rect)
 	for i, v := range t.goal.Pix {
-		m.Pix[i] = byte((int(v)*share + int(t.noise.Pix[i])*(256-share)) >> 8) //nolint:gosec // a mean of bytes
+		m.Pix[i] = byte((int(v)*share + int(t.noise.Pix[i])*(256-share)) >> 8)
 	}
 	for i := 3; i < len(m.Pix); i += 4 {
 		m.Pix[i] = 255

@@ -77,7 +77,7 @@ func (s *scene) paintPortrait() {
 	for _, side := range []float64{-1, 1} {
 		s.glow(t.x+side*0.46*t.sx, t.y+0.34*t.sy, 0.26*t.sy, ink(0xff8f7a), 0.14)
 	}
-	s.paintFeatures(t, skin, hair, shade)
+	s.paintFeatures(t, skin, hair)
 	// Hair in front.
 	part := between(s.rng, -0.35, 0.35)
 	crown := begin(part, -0.86).cubic(0.4, -0.74, 0.72, -0.42, 0.80, 0.0).cubic(0.98, -0.35, 1.0, -1.3, 0, -1.34).
@@ -96,7 +96,7 @@ func (s *scene) paintPortrait() {
 }
 
 // paintFeatures draws brows, lowered eyes, nose and mouth.
-func (s *scene) paintFeatures(t pose, skin, hair rgb, shade func(rgb, float64) func(x, y float64, old rgb) (rgb, float64)) {
+func (s *scene) paintFeatures(t pose, skin, hair rgb) {
 	soft := func(p *shape, c rgb, share float64) {
 		s.fill(p.moved(t), func(_, _ float64, _ rgb) (rgb, float64) { return c, share })
 	}
@@ -117,14 +117,13 @@ func (s *scene) paintFeatures(t pose, skin, hair rgb, shade func(rgb, float64) f
 		fillAt(begin(0.14, 0.055).quad(0.36, -0.13, 0.62, 0.03).quad(0.36, -0.055, 0.14, 0.055), ink(0x1c1214), 0.92)
 		fillAt(begin(0.05, 0.44).quad(0.13, 0.44, 0.12, 0.52).quad(0.06, 0.55, 0.02, 0.52), deep, 0.5)
 	}
-	s.fill(begin(-0.03, -0.05).quad(0.11, 0.25, 0.12, 0.46).quad(0.0, 0.56, -0.12, 0.47).quad(-0.04, 0.25, -0.03, -0.05).moved(t), func(x, y float64, old rgb) (rgb, float64) {
+	s.fill(begin(-0.03, -0.05).quad(0.11, 0.25, 0.12, 0.46).quad(0.0, 0.56, -0.12, 0.47).quad(-0.04, 0.25, -0.03, -0.05).moved(t), func(_, _ float64, old rgb) (rgb, float64) {
 		return old.mix(skin.times(1.12), 0.5), 0.6
 	})
 	lip := ink(0xb5484a).mix(skin, 0.3)
 	soft(begin(-0.26, 0.72).quad(-0.1, 0.63, 0, 0.67).quad(0.1, 0.63, 0.26, 0.72).quad(0, 0.76, -0.26, 0.72), lip.times(0.82), 0.92)
 	soft(begin(-0.25, 0.725).quad(0, 0.755, 0.25, 0.725).quad(0.1, 0.85, 0, 0.85).quad(-0.1, 0.85, -0.25, 0.725), lip, 0.9)
 	soft(begin(-0.1, 0.785).quad(0, 0.80, 0.1, 0.785).quad(0, 0.83, -0.1, 0.785), ink(0xffffff), 0.22)
-	_ = shade
 }
 
 // paintAttribute draws what tells a king from an astronaut.
@@ -142,7 +141,7 @@ func (s *scene) paintAttribute(t pose) {
 		s.fade(hat.moved(t), ink(0x4a3a8a), ink(0x1f1a40))
 		s.flatFill(begin(-0.5, -1.18).quad(0, -1.02, 0.48, -1.18).line(0.5, -1.02).quad(0, -0.86, -0.56, -1.02).moved(t), gold)
 	case "astronaut":
-		s.fill(oval(0, -0.1, 1.28, 1.35).moved(t), func(x, y float64, old rgb) (rgb, float64) {
+		s.fill(oval(0, -0.1, 1.28, 1.35).moved(t), func(x, y float64, _ rgb) (rgb, float64) {
 			u, v := (x-t.x)/t.sx/1.28, (y-t.y+0.1*t.sy)/t.sy/1.35
 			d := math.Hypot(u, v)
 			return ink(0xf2f5f8).mix(ink(0x9fc4e8), smoothstep(0.3, 0.9, d)), 0.10 + 0.75*smoothstep(0.86, 0.99, d) + 0.35*smoothstep(0.22, 0.0, math.Hypot(u+0.42, v+0.5))
@@ -171,7 +170,7 @@ func (s *scene) paintRobot() {
 	plate := func(base rgb) func(x, y float64, old rgb) (rgb, float64) {
 		return func(x, y float64, _ rgb) (rgb, float64) {
 			u, v := (x-t.x)/t.sx, (y-t.y)/t.sy
-			shine := math.Exp(-math.Pow((u*0.8+v*0.5+0.45)*2.4, 2))
+			shine := bump((u*0.8 + v*0.5 + 0.45) * 2.4)
 			scratch := s.noise.fbm(x*9, y*180, 2) - 0.5
 			return base.times(0.95-0.2*v+0.08*scratch).screen(ink(0xffffff), 0.38*shine), 1
 		}

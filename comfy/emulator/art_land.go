@@ -247,7 +247,7 @@ func (s *scene) paintBlooms(r ridge, tops []float64, depth float64) {
 		near := smoothstep(0.55, 1, y)
 		size := 0.0018 + 0.006*near*depth
 		v := a.mix(b, boolTo(s.rng.IntN(3) == 0, 1, 0)).times(0.35 + 0.65*s.light.bright)
-		s.fill(oval(x, y, size, size*0.8), func(px, py float64, _ rgb) (rgb, float64) {
+		s.fill(oval(x, y, size, size*0.8), func(_, py float64, _ rgb) (rgb, float64) {
 			return v.times(1.12 - 0.35*(py-y+size)/(2*size)), 0.92
 		})
 	}

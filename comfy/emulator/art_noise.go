@@ -14,7 +14,7 @@ type field struct {
 func newField(rng *rand.Rand) *field {
 	f := &field{}
 	for i, v := range rng.Perm(256) {
-		f.perm[i], f.perm[i+256] = uint8(v), uint8(v) //nolint:gosec // below 256
+		f.perm[i], f.perm[i+256] = uint8(v), uint8(v)
 	}
 	for i := range f.grad {
 		f.grad[i][1], f.grad[i][0] = math.Sincos(2 * math.Pi * rng.Float64())
@@ -67,7 +67,7 @@ func (f *field) ridged(x, y float64, octaves int) float64 {
 
 // speck is a number from 0 to 1 for a cell, with nothing in common with its neighbours'.
 func (f *field) speck(x, y int) float64 {
-	h := uint32(x)*0x9e3779b1 ^ uint32(y)*0x85ebca77 ^ uint32(f.perm[0])<<8 //nolint:gosec // any 32 bits will do
+	h := uint32(x)*0x9e3779b1 ^ uint32(y)*0x85ebca77 ^ uint32(f.perm[0])<<8
 	h ^= h >> 15
 	h *= 0x2c1b3c6d
 	h ^= h >> 12
@@ -75,3 +75,6 @@ func (f *field) speck(x, y int) float64 {
 	h ^= h >> 15
 	return float64(h) / (1 << 32)
 }
+
+// bump is a bell about zero, of height 1 and width about 1.
+func bump(x float64) float64 { return math.Exp(-x * x) }

@@ -73,7 +73,7 @@ func (s *scene) paintSpace() {
 		u, v := x*scale+off, y*scale+off
 		ax, ay := s.noise.fbm(u, v, 4), s.noise.fbm(u+7, v+3, 4)
 		n := s.noise.fbm(u+1.4*ax, v+1.4*ay, 5)
-		band := math.Exp(-math.Pow((y-0.5+tilt*x)*2.3+0.6*(ax-0.5), 2))
+		band := bump((y-0.5+tilt*x)*2.3 + 0.6*(ax-0.5))
 		gas := smoothstep(0.42, 0.85, n) * (0.35 + 0.75*band)
 		dust := smoothstep(0.5, 0.72, s.noise.ridged(u*1.7+ay, v*1.7, 4)) * band
 		c := ink(0x04050f).plus(g.at(0.25+0.6*n), 1.05*gas).plus(g.at(0.7), 0.25*gas*gas)
@@ -122,7 +122,7 @@ func (s *scene) paintPlanet(x, y, r float64) {
 		warp := s.noise.fbm(a*2+off, b*5, 4)
 		n := s.noise.fbm(off+0.3*a, b*3.2+1.1*warp, 4)
 		light := smoothstep(-0.15, 0.95, u*lx*1.1+v*ly*1.2+z*0.75)
-		return g.at(0.2+0.75*n).times(0.04+1.05*light).screen(g.at(0.75), 0.35*math.Pow(1-z, 3)*light), 1
+		return g.at(0.2+0.75*n).times(0.04+1.05*light).screen(g.at(0.75), 0.35*(1-z)*(1-z)*(1-z)*light), 1
 	})
 	if ring {
 		s.paintRing(x, y, r, tilt, g, false)

@@ -35,16 +35,16 @@ func (s *scene) paintThings(horizon float64) {
 	}
 }
 
-func (s *scene) lamp() rgb { return ink(0xffd27a) }
+func lamp() rgb { return ink(0xffd27a) }
 
 // dark says how much lamps are seen.
 func (s *scene) dark() float64 { return smoothstep(0.95, 0.5, s.light.bright) }
 
 func (s *scene) window(x, y, w, h float64, wall rgb) {
 	p := polygon(point{x - w/2, y}, point{x + w/2, y}, point{x + w/2, y + h}, point{x - w/2, y + h})
-	s.flatFill(p, wall.times(0.35).mix(s.lamp(), 0.25+0.75*s.dark()))
+	s.flatFill(p, wall.times(0.35).mix(lamp(), 0.25+0.75*s.dark()))
 	if s.dark() > 0.2 {
-		s.glow(x, y+h/2, h*3.2, s.lamp(), 0.45*s.dark())
+		s.glow(x, y+h/2, h*3.2, lamp(), 0.45*s.dark())
 	}
 }
 
@@ -125,17 +125,17 @@ func (s *scene) paintLighthouse(x, foot, h, dim float64) {
 		return c.times(1.0 - 0.45*(px-x)/base*boolTo(s.light.sunX > 0, -1, 1)*0.7), 1
 	})
 	s.flatFill(polygon(point{x - top*1.5, foot - 0.84*h}, point{x - top*1.5, foot - 0.865*h}, point{x + top*1.5, foot - 0.865*h}, point{x + top*1.5, foot - 0.84*h}), ink(0x2a2a30))
-	s.flatFill(polygon(point{x - top*0.8, foot - 0.865*h}, point{x - top*0.8, foot - 0.95*h}, point{x + top*0.8, foot - 0.95*h}, point{x + top*0.8, foot - 0.865*h}), s.lamp())
+	s.flatFill(polygon(point{x - top*0.8, foot - 0.865*h}, point{x - top*0.8, foot - 0.95*h}, point{x + top*0.8, foot - 0.95*h}, point{x + top*0.8, foot - 0.865*h}), lamp())
 	s.flatFill(begin(x-top*1.1, foot-0.95*h).quad(x, foot-1.06*h, x+top*1.1, foot-0.95*h), red.times(0.8))
 	lx, ly := x, foot-0.905*h
-	s.glow(lx, ly, 0.3*h, s.lamp(), 0.35+0.5*s.dark())
+	s.glow(lx, ly, 0.3*h, lamp(), 0.35+0.5*s.dark())
 	if s.dark() < 0.2 {
 		return
 	}
 	for _, side := range []float64{-1, 1} {
 		beam := polygon(point{lx, ly}, point{lx + side*1.6, ly - 0.30}, point{lx + side*1.6, ly - 0.02})
 		s.fill(beam, func(px, _ float64, old rgb) (rgb, float64) {
-			return old.screen(s.lamp(), 0.5*s.dark()*math.Exp(-math.Abs(px-lx)*1.9)), 1
+			return old.screen(lamp(), 0.5*s.dark()*math.Exp(-math.Abs(px-lx)*1.9)), 1
 		})
 	}
 }

@@ -164,7 +164,7 @@ func (s *scene) paintCup(x, foot float64) {
 	s.fill(begin(x-w, foot-h).cubic(x-w*0.98, foot-h*0.3, x-w*0.6, foot, x-w*0.4, foot).line(x+w*0.4, foot).cubic(x+w*0.6, foot, x+w*0.98, foot-h*0.3, x+w, foot-h),
 		func(px, _ float64, _ rgb) (rgb, float64) {
 			u := (px - x) / w
-			shine := math.Exp(-math.Pow((u-lx*0.5)*7, 2))
+			shine := bump((u - lx*0.5) * 7)
 			return c.times(0.98-0.5*u*u+0.25*u*lx).screen(ink(0xffffff), 0.4*shine), 1
 		})
 	s.fade(oval(x, foot-h, w, 0.032), c.times(0.75), c.mix(ink(0xffffff), 0.3))
@@ -193,7 +193,7 @@ func (s *scene) paintVase(x, foot float64) {
 	s.fill(p, func(px, py float64, _ rgb) (rgb, float64) {
 		u := (px - x) / (w * 1.1)
 		n := s.noise.fbm(px*14, py*7, 3) - 0.5
-		shine := math.Exp(-math.Pow((u-lx*0.45)*6, 2))
+		shine := bump((u - lx*0.45) * 6)
 		return c.times(0.95-0.55*u*u+0.22*u*lx+0.35*n).screen(ink(0xffffff), 0.42*shine), 1
 	})
 	s.flatFill(oval(x, foot-h, w*0.45, 0.012), c.times(0.35))

@@ -130,7 +130,7 @@ func (s *scene) paintForest(horizon float64) {
 		}))
 		mist := l.sky.at(0.97)
 		s.rows(base-0.2, base+0.08, s.over(func(x, y float64, old rgb) rgb {
-			band := math.Exp(-math.Pow((y-base+0.02)/0.07, 2))
+			band := bump((y - base + 0.02) / 0.07)
 			return old.mix(mist, band*(0.42-0.36*depth)*(0.6+0.8*s.noise.fbm(x*2+r.off, y*6, 3)))
 		}))
 	}

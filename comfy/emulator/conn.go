@@ -158,8 +158,8 @@ func (c *memConn) Close() error {
 	return nil
 }
 
-func (c *memConn) LocalAddr() net.Addr  { return memAddr{} }
-func (c *memConn) RemoteAddr() net.Addr { return memAddr{} }
+func (*memConn) LocalAddr() net.Addr  { return memAddr{} }
+func (*memConn) RemoteAddr() net.Addr { return memAddr{} }
 
 func (c *memConn) SetDeadline(t time.Time) error {
 	_ = c.SetReadDeadline(t) // neither fails
@@ -201,7 +201,7 @@ func (l *memListener) Close() error {
 	return nil
 }
 
-func (l *memListener) Addr() net.Addr { return memAddr{} }
+func (*memListener) Addr() net.Addr { return memAddr{} }
 
 func (l *memListener) dial(ctx context.Context, network string) (net.Conn, error) {
 	client, server := newPipe()

@@ -41,8 +41,7 @@ func TestPipe_copiesAll(t *testing.T) {
 func TestPipe_deadlines(t *testing.T) {
 	t.Parallel()
 	a, b := emulator.Pipe()
-	defer a.Close()
-	defer b.Close()
+	t.Cleanup(func() { _, _ = a.Close(), b.Close() })
 	soon := func() time.Time { return time.Now().Add(10 * time.Millisecond) }
 	_ = a.SetReadDeadline(soon())
 	if _, err := a.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {

@@ -1,13 +1,9 @@
 package emulator_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"image"
-	"image/color"
-	"image/png"
-	"net"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -20,12 +16,14 @@ import (
 )
 
 // sketchy starts an emulator for a test that looks at no picture.
+
 func sketchy(t *testing.T, opts emulator.Options) *testServer {
 	t.Helper()
 	return start(t, emulator.Sketchy(opts))
 }
 
 // small is a graph that ends in a moment: a grey square, saved.
+
 func small(color int) graph {
 	return graph{
 		"1": node("EmptyImage", map[string]any{"width": 16, "height": 16, "batch_size": 1, "color": color}),
@@ -47,14 +45,15 @@ func faults(t *testing.T, texts ...string) []emulator.Fault {
 }
 
 // eventually polls until something holds.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
+
+func eventually(tb testing.TB, what string, holds func() bool) {
+	tb.Helper()
 	for deadline := time.Now().Add(waitLong); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		if holds() {
 			return
 		}
 	}
-	t.Fatalf("never: %s", what)
+	tb.Fatalf("never: %s", what)
 }
 
 func (s *testServer) remaining() int {
@@ -330,15 +329,15 @@ func TestEMU13_textErrors(t *testing.T) {
 }
 
 // TestEMU14_EMU15_queueOrder uses a worker that takes nothing, so that the heap
+
 // stays as it was filled.
+
 func TestEMU14_EMU15_queueOrder(t *testing.T) {
 	t.Parallel()
 	s := sketchy(t, emulator.Options{Faults: faults(t, "zombie")})
 	post := func(i int, more map[string]any) {
 		body := map[string]any{"prompt": small(i), "prompt_id": testID(i)}
-		for k, v := range more {
-			body[k] = v
-		}
+		maps.Copy(body, more)
 		if a := s.post("/api/prompt", body); a.status != http.StatusOK {
 			t.Fatalf("%d %s", a.status, a.body)
 		}
@@ -384,115 +383,7 @@ func TestEMU16_earlyInterruptIsLost(t *testing.T) {
 	}
 }
 
-func TestEMU17_EMU18_uploads(t *testing.T) {
-	t.Parallel()
-	s := sketchy(t, emulator.Options{})
-	// What a real server said to each of these.
-	for _, c := range []struct {
-		file, data string
-		fields     map[string]string
-		want       string
-	}{
-		{"a.png", "1", nil, `200 {"name": "a.png", "subfolder": "", "type": "input"}`},
-		{"a.png", "2", nil, `200 {"name": "a (1).png", "subfolder": "", "type": "input"}`},
-		{"a.png", "3", nil, `200 {"name": "a (2).png", "subfolder": "", "type": "input"}`},
-		{"a.png", "2", nil, `200 {"name": "a (1).png", "subfolder": "", "type": "input"}`},
-		{"a.png", "4", map[string]string{"overwrite": "1"}, `200 {"name": "a.png", "subfolder": "", "type": "input"}`},
-		{"noext", "1", nil, `200 {"name": "noext", "subfolder": "", "type": "input"}`},
-		{"noext", "2", nil, `200 {"name": "noext (1)", "subfolder": "", "type": "input"}`},
-		{".hid", "1", nil, `200 {"name": ".hid", "subfolder": "", "type": "input"}`},
-		{".hid", "2", nil, `200 {"name": ".hid (1)", "subfolder": "", "type": "input"}`},
-		{"t.png", "1", map[string]string{"type": "temp", "subfolder": "x/y"}, `200 {"name": "t.png", "subfolder": "x/y", "type": "temp"}`},
-		{"../../z.png", "1", nil, "400 "},
-		{"..", "1", nil, "400 "},
-		{"/abs.png", "1", nil, `200 {"name": "abs.png", "subfolder": "", "type": "input"}`},
-		{"no/such/folder.png", "1", nil, "500 500 Internal Server Error\n\nServer got itself in trouble"},
-		{"e.png", "1", map[string]string{"subfolder": "/etc"}, "400 "},
-		{"e.png", "1", map[string]string{"subfolder": "../.."}, "400 "},
-		{"e.png", "1", map[string]string{"subfolder": "a/../b"}, `200 {"name": "e.png", "subfolder": "a/../b", "type": "input"}`},
-		{"e.png", "1", map[string]string{"type": "bogus"}, "500 500 Internal Server Error\n\nServer got itself in trouble"},
-		{"", "1", nil, "500 500 Internal Server Error\n\nServer got itself in trouble"},
-	} {
-		var b strings.Builder
-		for k, v := range c.fields {
-			fmt.Fprintf(&b, "--xyz\r\nContent-Disposition: form-data; name=%q\r\n\r\n%s\r\n", k, v)
-		}
-		fmt.Fprintf(&b, "--xyz\r\nContent-Disposition: form-data; name=\"image\"; filename=%q\r\n\r\n%s\r\n--xyz--\r\n", c.file, c.data)
-		a := s.do(http.MethodPost, "/api/upload/image", strings.NewReader(b.String()),
-			http.Header{"Content-Type": {"multipart/form-data; boundary=xyz"}})
-		if got := fmt.Sprintf("%d %s", a.status, a.body); got != c.want {
-			t.Errorf("%s %s %v: %s, want %s", c.file, c.data, c.fields, got, c.want)
-		}
-	}
-	if got := s.Files("temp"); !slices.Equal(got, []string{"x/y/t.png"}) {
-		t.Errorf("temp %v", got)
-	}
-	if data, _ := s.ReadFile("input", "a.png"); string(data) != "4" {
-		t.Errorf("a.png holds %s", data)
-	}
-	for path, want := range map[string]int{
-		"/view?filename=e.png&type=input&subfolder=b":       200,
-		"/view?filename=b/e.png&type=input":                 404, // only the last part of a name counts
-		"/view?filename=t.png%20[temp]&subfolder=x/y":       200,
-		"/view?filename=":                                   400,
-		"/view?filename=..":                                 400,
-		"/view?filename=e.png&type=input&subfolder=/etc":    403,
-		"/view?filename=passwd&type=input&subfolder=../../": 403,
-	} {
-		if a := s.get(path); a.status != want {
-			t.Errorf("%s: %d, want %d", path, a.status, want)
-		}
-	}
-}
-
 // TestMaskUpload puts an alpha on an earlier picture.
-func TestMaskUpload(t *testing.T) {
-	t.Parallel()
-	s := sketchy(t, emulator.Options{})
-	s.WriteFile("input", "original.png", pngBytes(t, testPicture(8, 8)))
-	alpha := image.NewNRGBA(image.Rect(0, 0, 8, 8))
-	alpha.SetNRGBA(3, 3, color.NRGBA{0, 0, 0, 255})
-	upload := func(ref string) answer {
-		body := "--xyz\r\nContent-Disposition: form-data; name=\"original_ref\"\r\n\r\n" + ref +
-			"\r\n--xyz\r\nContent-Disposition: form-data; name=\"image\"; filename=\"masked.png\"\r\n\r\n" +
-			string(pngBytes(t, alpha)) + "\r\n--xyz--\r\n"
-		return s.do(http.MethodPost, "/api/upload/mask", strings.NewReader(body),
-			http.Header{"Content-Type": {"multipart/form-data; boundary=xyz"}})
-	}
-	for ref, want := range map[string]int{
-		`{"filename":"../x.png","type":"input"}`:                          400,
-		`{"filename":"original.png","type":"nope"}`:                       400,
-		`{"filename":"original.png","type":"input","subfolder":"../../"}`: 403,
-		`{`: 500,
-		`{"filename":"original.png","type":"input"}`: 200,
-	} {
-		if a := upload(ref); a.status != want {
-			t.Errorf("%s: %d %s, want %d", ref, a.status, a.body, want)
-		}
-	}
-	data, _ := s.ReadFile("input", "masked.png")
-	m, err := png.Decode(bytes.NewReader(data))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, _, _, inside := m.At(3, 3).RGBA()
-	r, _, _, outside := m.At(5, 4).RGBA()
-	if inside == 0 || outside != 0 || r != 0 {
-		t.Errorf("alpha %d inside, %d outside", inside, outside)
-	}
-	g := graph{
-		"1": node("LoadImage", map[string]any{"image": "masked.png"}),
-		"2": node("MaskToImage", map[string]any{"mask": link("1", 1)}),
-		"9": node("SaveImage", map[string]any{"images": link("2", 0), "filename_prefix": "mask"}),
-	}
-	mask, _ := s.generate(g, 1)
-	if v, _, _, _ := mask.At(3, 3).RGBA(); v != 0 {
-		t.Error("what is opaque is in the mask")
-	}
-	if v, _, _, _ := mask.At(0, 0).RGBA(); v != 0xffff {
-		t.Error("what is transparent is not in the mask")
-	}
-}
 
 func TestEMU19_origin(t *testing.T) {
 	t.Parallel()
@@ -528,278 +419,11 @@ func TestEMU19_origin(t *testing.T) {
 }
 
 // TestEMU28_jobsAPI: it is there in the newer version only, and can be left out.
-func TestEMU28_jobsAPI(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]struct {
-		opts emulator.Options
-		want int
-	}{
-		"0.33.0":         {emulator.Options{}, 200},
-		"0.3.64":         {emulator.Options{Version: emulator.V0364}, 404},
-		"0.33.0 without": {emulator.Options{Faults: faults(t, "no-jobs-api")}, 404},
-	} {
-		s := sketchy(t, c.opts)
-		if a := s.get("/api/jobs"); a.status != c.want {
-			t.Errorf("%s: %d, want %d", name, a.status, c.want)
-		}
-	}
-}
-
-func TestJobsAPI(t *testing.T) {
-	t.Parallel()
-	s := sketchy(t, emulator.Options{})
-	workflow := map[string]any{"extra_pnginfo": map[string]any{"workflow": map[string]any{"id": "flow"}}}
-	a := s.post("/api/prompt", map[string]any{"prompt": small(1), "prompt_id": testID(1), "extra_data": workflow})
-	if a.status != 200 {
-		t.Fatalf("%s", a.body)
-	}
-	s.wait(testID(1))
-	g := small(2)
-	g["3"] = node("PreviewImage", map[string]any{"images": link("1", 0)})
-	s.submit(g, testID(2), "")
-	s.wait(testID(2))
-	bad := graph{
-		"1": node("LoadImage", map[string]any{"image": "x.txt"}),
-		"2": node("SaveImage", map[string]any{"images": link("1", 0), "filename_prefix": "x"}),
-	}
-	s.WriteFile("input", "x.txt", []byte("no picture"))
-	s.submit(bad, testID(3), "")
-	s.wait(testID(3))
-	for query, want := range map[string][]int{
-		"":                         {3, 2, 1},
-		"?sort_order=asc":          {1, 2, 3},
-		"?status=failed":           {3},
-		"?status=completed,failed": {3, 2, 1},
-		"?status=pending":          {},
-		"?workflow_id=flow":        {1},
-		"?limit=1&offset=1":        {2},
-		"?offset=7":                {},
-		"?offset=-3&limit=1":       {3},
-	} {
-		var list struct {
-			Jobs       []struct{ ID string }
-			Pagination struct{ Total int }
-		}
-		s.getJSON("/api/jobs"+query, &list)
-		got := []string{}
-		for _, j := range list.Jobs {
-			got = append(got, j.ID)
-		}
-		ids := []string{}
-		for _, n := range want {
-			ids = append(ids, testID(n))
-		}
-		if !slices.Equal(got, ids) {
-			t.Errorf("%s: %v, want %v", query, got, ids)
-		}
-	}
-	var one map[string]any
-	s.getJSON("/api/jobs/"+testID(2), &one)
-	preview, _ := one["preview_output"].(map[string]any)
-	if fmt.Sprint(one["outputs_count"]) != "2" || preview["type"] != "output" || preview["nodeId"] != "2" {
-		t.Errorf("job of two outputs: %v", one)
-	}
-	s.getJSON("/api/jobs/"+testID(3), &one)
-	if one["status"] != "failed" || one["execution_error"] == nil {
-		t.Errorf("failed job: %v", one)
-	}
-	for body, want := range map[string]string{
-		`{"job_ids":["x",3]}`:               `{"error": "job_ids contains invalid id(s)", "invalid_ids": ["x", "3"]}`,
-		`[]`:                                `{"error": "job_ids must be a list"}`,
-		`{`:                                 `{"error": "Request body must be valid JSON"}`,
-		`{"job_ids":[]}`:                    `{"cancelled": false}`,
-		`{"job_ids":["` + testID(1) + `"]}`: `{"cancelled": false}`,
-	} {
-		if a := s.post("/api/jobs/cancel", body); string(a.body) != want {
-			t.Errorf("%s: %s, want %s", body, a.body, want)
-		}
-	}
-}
 
 // TestInterrupt ends long waits at once, in every way to ask for it.
-func TestInterrupt(t *testing.T) {
-	t.Parallel()
-	for name, stop := range map[string]func(s *testServer, id string) answer{
-		"global": func(s *testServer, _ string) answer { return s.post("/api/interrupt", "") },
-		"targeted": func(s *testServer, id string) answer {
-			return s.post("/api/interrupt", map[string]any{"prompt_id": id})
-		},
-		"job": func(s *testServer, id string) answer { return s.post("/api/jobs/"+id+"/cancel", "") },
-		"jobs": func(s *testServer, id string) answer {
-			return s.post("/api/jobs/cancel", map[string]any{"job_ids": []string{id}})
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := sketchy(t, emulator.Options{StepTime: time.Hour})
-			ws := s.dialWS("me", false)
-			s.submit(txt2img("a", 1, 64, 20), testID(1), "me")
-			s.submit(small(1), testID(2), "me")
-			for n := ""; n != "3"; {
-				events := ws.until("executing")
-				n = fmt.Sprint(events[len(events)-1].Data["node"])
-			}
-			if a := stop(s, testID(1)); a.status != http.StatusOK {
-				t.Fatalf("%d %s", a.status, a.body)
-			}
-			events := ws.until("execution_interrupted")
-			last := events[len(events)-1].Data
-			if last["node_type"] != "KSampler" || last["prompt_id"] != testID(1) {
-				t.Errorf("interrupted: %v", last)
-			}
-			if job := s.wait(testID(2)); job.Status.StatusStr != "success" {
-				t.Errorf("the next job: %+v", job.Status)
-			}
-		})
-	}
-}
-
-func TestClose_endsEverything(t *testing.T) {
-	t.Parallel()
-	s := sketchy(t, emulator.Options{StepTime: time.Hour, Faults: faults(t, "hang-http@/features")})
-	ws := s.dialWS("me", false)
-	s.submit(txt2img("a", 1, 64, 20), testID(1), "me")
-	for range 3 {
-		ws.until("executing")
-	}
-	hung := make(chan answer, 1)
-	go func() { hung <- s.get("/api/features") }()
-	eventually(t, "the request hangs", func() bool { return s.Requests("GET /features") == 1 })
-	begin := time.Now()
-	for range 2 {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	}
-	if took := time.Since(begin); took > 5*time.Second {
-		t.Errorf("closing took %v", took)
-	}
-	if a := <-hung; a.err == nil {
-		t.Errorf("a hanging request was answered: %d", a.status)
-	}
-	if _, err := s.Dial(t.Context(), "tcp", "x"); err == nil {
-		t.Error("dialled a closed server")
-	}
-	s.Restart() // does nothing
-}
-
-func TestServe_onAPort(t *testing.T) {
-	t.Parallel()
-	s := sketchy(t, emulator.Options{})
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- s.Serve(l) }()
-	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Get("http://" + l.Addr().String() + "/api/features")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = resp.Body.Close()
-	if resp.StatusCode != 200 {
-		t.Errorf("status %d", resp.StatusCode)
-	}
-	if err := s.Close(); err != nil {
-		t.Error(err)
-	}
-	if err := <-done; err != nil {
-		t.Errorf("Serve: %v", err)
-	}
-}
-
-func TestNew_badOptions(t *testing.T) {
-	t.Parallel()
-	for name, opts := range map[string]emulator.Options{
-		"version":  {Version: "9"},
-		"time":     {StepTime: -1},
-		"down":     {DownTime: -1},
-		"files":    {FileBytes: -1},
-		"history":  {HistoryEntries: -1},
-		"max size": {MaxUpload: -1},
-	} {
-		if s, err := emulator.New(opts); err == nil {
-			t.Errorf("%s: accepted", name)
-			_ = s.Close()
-		}
-	}
-}
 
 // TestVirtualFiles: what a file name reaches is never the machine's own disk.
-func TestVirtualFiles(t *testing.T) {
-	t.Parallel()
-	load := func(name string) graph {
-		return graph{
-			"1": node("LoadImage", map[string]any{"image": name}),
-			"2": node("PreviewImage", map[string]any{"images": link("1", 0)}),
-		}
-	}
-	for name, c := range map[string]struct {
-		version, file string
-		status        int
-		err           string
-	}{
-		"older, climbs to a virtual file": {emulator.V0364, "../../../../../../etc/passwd", 200, "PIL.UnidentifiedImageError"},
-		"older, absolute virtual file":    {emulator.V0364, "/etc/passwd", 200, "PIL.UnidentifiedImageError"},
-		"older, the machine's own file":   {emulator.V0364, "/proc/self/status", 400, ""},
-		"older, a folder":                 {emulator.V0364, "", 200, "IsADirectoryError"},
-		"newer, climbs":                   {emulator.V0330, "../../../../../../etc/passwd", 400, ""},
-		"newer, absolute":                 {emulator.V0330, "/etc/passwd", 400, ""},
-		"newer, a folder":                 {emulator.V0330, "", 200, "av.error.IsADirectoryError"},
-		"newer, climbs within":            {emulator.V0330, "../output/x.png", 400, ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := sketchy(t, emulator.Options{Version: c.version})
-			a := s.post("/api/prompt", map[string]any{"prompt": load(c.file), "prompt_id": testID(1)})
-			if a.status != c.status {
-				t.Fatalf("%d %s", a.status, a.body)
-			}
-			if c.err == "" {
-				return
-			}
-			job := s.wait(testID(1))
-			last := job.Status.Messages[len(job.Status.Messages)-1]
-			if !strings.Contains(string(last[1]), c.err) {
-				t.Errorf("%s, want %s", last[1], c.err)
-			}
-		})
-	}
-}
 
 // TestFileBytes reaches the bound: temporary files go first, then the oldest outputs.
-func TestFileBytes(t *testing.T) {
-	t.Parallel()
-	s := sketchy(t, emulator.Options{FileBytes: 10_000})
-	for i := range 4 {
-		s.WriteFile("temp", fmt.Sprintf("t%d", i), make([]byte, 1000))
-		s.WriteFile("output", fmt.Sprintf("o%d", i), make([]byte, 1000))
-	}
-	s.WriteFile("input", "i", make([]byte, 7000))
-	if got := s.Files("temp"); len(got) != 0 {
-		t.Errorf("temp %v", got)
-	}
-	if got := s.Files("output"); !slices.Equal(got, []string{"o1", "o2", "o3"}) {
-		t.Errorf("output %v", got)
-	}
-	s.WriteFile("input", "big", make([]byte, 20_000))
-	if got := s.Files("input"); !slices.Equal(got, []string{"big"}) {
-		t.Errorf("input %v: the newest file is always kept", got)
-	}
-	if _, ok := s.ReadFile("input", "big"); !ok {
-		t.Error("the newest file is gone")
-	}
-}
 
 // TestTooManyPixels asks for more than any machine has.
-func TestTooManyPixels(t *testing.T) {
-	t.Parallel()
-	s := sketchy(t, emulator.Options{})
-	g := small(1).with("1", "width", 16384).with("1", "height", 16384).with("1", "batch_size", 4096)
-	s.submit(g, testID(1), "")
-	job := s.wait(testID(1))
-	last := job.Status.Messages[len(job.Status.Messages)-1]
-	if job.Status.StatusStr != "error" || !strings.Contains(string(last[1]), "can't allocate memory") {
-		t.Errorf("%s", last[1])
-	}
-}

@@ -90,7 +90,8 @@ func (s *testServer) wait(id string) pastJob {
 func (s *testServer) picture(job pastJob) (image.Image, []byte) {
 	s.t.Helper()
 	for _, out := range job.Outputs {
-		for _, f := range out.Images {
+		if len(out.Images) > 0 {
+			f := out.Images[0]
 			a := s.get(fmt.Sprintf("/api/view?filename=%s&subfolder=%s&type=%s", f.Filename, f.Subfolder, f.Type))
 			m, _, err := image.Decode(bytes.NewReader(a.body))
 			if err != nil {

@@ -187,46 +187,49 @@ func cutTimes(s string) (string, int, error) {
 
 // parseArg fills the fields that the argument stands for.
 func (f Fault) parseArg() (Fault, error) {
-	bad := func(want string) (Fault, error) {
-		return Fault{}, fmt.Errorf("fault %s: %q is not %s", f.kind.name, f.arg, want)
+	want := f.readArg()
+	if want == "" {
+		return f, nil
 	}
-	left, right, split := strings.Cut(f.arg, "=")
+	return Fault{}, fmt.Errorf("fault %s: %q is not %s", f.kind.name, f.arg, want)
+}
+
+// readArg returns what would have fitted, or "" if the argument does.
+func (f *Fault) readArg() string {
 	var err error
 	switch f.kind.arg {
 	case argNone:
-		if f.arg != "" {
-			return bad("wanted: it takes no argument")
-		}
+		return unless(f.arg == "", "wanted: it takes no argument")
 	case argStep:
-		if f.step, err = strconv.Atoi(f.arg); err != nil || f.step < 0 {
-			return bad("a step from 0 on, such as 5")
-		}
+		f.step, err = strconv.Atoi(f.arg)
+		return unless(err == nil && f.step >= 0, "a step from 0 on, such as 5")
 	case argBytes:
-		if f.bytes, err = strconv.Atoi(f.arg); err != nil || f.bytes < 1 || f.bytes > 1<<30 {
-			return bad("a number of bytes from 1 to 1073741824")
-		}
+		f.bytes, err = strconv.Atoi(f.arg)
+		return unless(err == nil && f.bytes >= 1 && f.bytes <= 1<<30, "a number of bytes from 1 to 1073741824")
 	case argDelay:
-		if f.delay, err = time.ParseDuration(f.arg); err != nil || f.delay < 0 {
-			return bad("a duration, such as 500ms")
-		}
+		f.delay, err = time.ParseDuration(f.arg)
+		return unless(err == nil && f.delay >= 0, "a duration, such as 500ms")
 	case argRoute:
-		if f.name = f.arg; !validRoute(f.name) {
-			return bad("a route, such as /history or POST /prompt")
-		}
+		f.name = f.arg
+		return unless(validRoute(f.name), "a route, such as /history or POST /prompt")
 	case argClass:
-		if f.name = f.arg; f.name == "" {
-			return bad("a class of nodes, such as KSampler")
-		}
+		f.name = f.arg
+		return unless(f.name != "", "a class of nodes, such as KSampler")
 	case argRouteDelay, argClassDelay:
+		left, right, split := strings.Cut(f.arg, "=")
 		f.name = left
-		if f.delay, err = time.ParseDuration(right); !split || err != nil || f.delay < 0 || left == "" {
-			return bad(string(f.kind.arg) + ", such as " + f.kind.def)
-		}
-		if f.kind.arg == argRouteDelay && !validRoute(left) {
-			return bad(string(f.kind.arg) + ", such as " + f.kind.def)
-		}
+		f.delay, err = time.ParseDuration(right)
+		fits := split && err == nil && f.delay >= 0 && left != "" && (f.kind.arg == argClassDelay || validRoute(left))
+		return unless(fits, string(f.kind.arg)+", such as "+f.kind.def)
 	}
-	return f, nil
+	return ""
+}
+
+func unless(fits bool, want string) string {
+	if fits {
+		return ""
+	}
+	return want
 }
 
 func validRoute(s string) bool {

@@ -20,7 +20,7 @@ import (
 // faultCase shows one fault at work.
 type faultCase struct {
 	fault string
-	check func(t *testing.T, s *testServer)
+	check func(s *testServer)
 }
 
 // runs submits a job of a few steps and returns its events up to one type.
@@ -43,7 +43,8 @@ func lastError(s *testServer, id string) string {
 
 func faultCases() []faultCase {
 	return []faultCase{
-		{"drop-ws@2", func(t *testing.T, s *testServer) { // EMU-21
+		{"drop-ws@2", func(s *testServer) { // EMU-21
+			t := s.t
 			ws := s.dialWS("me", false)
 			s.submit(txt2img("a", 1, 64, 6), testID(1), "me")
 			steps := 0
@@ -63,7 +64,8 @@ func faultCases() []faultCase {
 				t.Errorf("%d steps seen, job %+v", steps, job.Status)
 			}
 		}},
-		{"stall-ws@2", func(t *testing.T, s *testServer) { // EMU-22
+		{"stall-ws@2", func(s *testServer) { // EMU-22
+			t := s.t
 			ws := s.dialWS("me", false)
 			s.submit(txt2img("a", 1, 64, 6), testID(1), "me")
 			s.wait(testID(1))
@@ -83,7 +85,8 @@ func faultCases() []faultCase {
 				t.Errorf("a new socket is not greeted: %v", again)
 			}
 		}},
-		{"big-frame@300000", func(t *testing.T, s *testServer) { // EMU-23
+		{"big-frame@300000", func(s *testServer) { // EMU-23
+			t := s.t
 			small := s.dialLimited("me", false, 100_000)
 			s.submit(txt2img("a", 1, 64, 6), testID(1), "me")
 			for {
@@ -97,9 +100,10 @@ func faultCases() []faultCase {
 			}
 			s.wait(testID(1))
 		}},
-		{"deaf-reconnect", func(t *testing.T, s *testServer) { // EMU-9
+		{"deaf-reconnect", func(s *testServer) { // EMU-9
+			t := s.t
 			s.dialWS("me", false).close()
-			eventually(t, "gone", func() bool { return !s.Connected("me") })
+			eventually(s.t, "gone", func() bool { return !s.Connected("me") })
 			again := s.dialWS("me", true)
 			again.until("feature_flags")
 			s.submit(small(1), testID(1), "me")
@@ -108,7 +112,7 @@ func faultCases() []faultCase {
 				t.Errorf("a deaf socket heard %s", m.text)
 			}
 		}},
-		{"mended-reconnect", func(t *testing.T, s *testServer) { // EMU-9
+		{"mended-reconnect", func(s *testServer) { // EMU-9
 			first := s.dialWS("me", true)
 			first.until("feature_flags")
 			second := s.dialWS("me", true)
@@ -117,7 +121,8 @@ func faultCases() []faultCase {
 			s.submit(small(1), testID(1), "me")
 			second.until("execution_success")
 		}},
-		{"oom@2", func(t *testing.T, s *testServer) { // EMU-26
+		{"oom@2", func(s *testServer) { // EMU-26
+			t := s.t
 			ws := s.dialWS("me", false)
 			events := runs(s, ws, "execution_error")
 			data := events[len(events)-1].Data
@@ -126,19 +131,22 @@ func faultCases() []faultCase {
 			}
 			lastError(s, testID(1))
 		}},
-		{"error@VAEDecode", func(t *testing.T, s *testServer) {
+		{"error@VAEDecode", func(s *testServer) {
+			t := s.t
 			runs(s, s.dialWS("me", false), "execution_error")
 			if e := lastError(s, testID(1)); !strings.Contains(e, `"node_type": "VAEDecode"`) {
 				t.Error(e)
 			}
 		}},
-		{"evil-error@VAEDecode", func(t *testing.T, s *testServer) {
+		{"evil-error@VAEDecode", func(s *testServer) {
+			t := s.t
 			runs(s, s.dialWS("me", false), "execution_error")
 			if e := lastError(s, testID(1)); !strings.Contains(e, `\u001b[2J`) || len(e) < 20_000 {
 				t.Error(e[:min(len(e), 300)])
 			}
 		}},
-		{"blocked@2", func(t *testing.T, s *testServer) {
+		{"blocked@2", func(s *testServer) {
+			t := s.t
 			ws := s.dialWS("me", false)
 			events := runs(s, ws, "execution_error")
 			if kind := events[len(events)-1].Data["exception_type"]; kind != "ExecutionBlocked" {
@@ -146,10 +154,11 @@ func faultCases() []faultCase {
 			}
 			ws.until("execution_success")
 		}},
-		{"interrupt@2", func(t *testing.T, s *testServer) {
+		{"interrupt@2", func(s *testServer) {
 			runs(s, s.dialWS("me", false), "execution_interrupted")
 		}},
-		{"restart@2", func(t *testing.T, s *testServer) { // EMU-24
+		{"restart@2", func(s *testServer) { // EMU-24
+			t := s.t
 			s.WriteFile("temp", "gone.png", []byte("x"))
 			s.WriteFile("output", "kept.png", []byte("x"))
 			ws := s.dialWS("me", false)
@@ -162,7 +171,7 @@ func faultCases() []faultCase {
 			if _, err := s.Dial(t.Context(), "tcp", "x"); !errors.Is(err, syscall.ECONNREFUSED) {
 				t.Errorf("while it is down: %v", err)
 			}
-			eventually(t, "it comes back", func() bool { return s.get("/api/prompt").err == nil })
+			eventually(s.t, "it comes back", func() bool { return s.get("/api/prompt").err == nil })
 			if h := s.history(testID(1)); h != "{}" || s.remaining() != 0 {
 				t.Errorf("it remembers %s", h)
 			}
@@ -173,9 +182,10 @@ func faultCases() []faultCase {
 			s.submit(small(1), testID(2), "")
 			s.wait(testID(2))
 		}},
-		{"die@2", func(t *testing.T, s *testServer) {
+		{"die@2", func(s *testServer) {
+			t := s.t
 			s.submit(txt2img("a", 1, 64, 6), testID(1), "me")
-			eventually(t, "it dies", func() bool {
+			eventually(s.t, "it dies", func() bool {
 				_, err := s.Dial(t.Context(), "tcp", "x")
 				return errors.Is(err, syscall.ECONNREFUSED)
 			})
@@ -185,7 +195,8 @@ func faultCases() []faultCase {
 				t.Errorf("after Restart: %d %v", a.status, a.err)
 			}
 		}},
-		{"slow-node@VAEDecode=300ms", func(t *testing.T, s *testServer) { // EMU-27
+		{"slow-node@VAEDecode=300ms", func(s *testServer) { // EMU-27
+			t := s.t
 			ws := s.dialWS("me", false)
 			begin := time.Now()
 			runs(s, ws, "execution_success")
@@ -193,14 +204,16 @@ func faultCases() []faultCase {
 				t.Errorf("took %v", took)
 			}
 		}},
-		{"slow-start@200ms", func(t *testing.T, s *testServer) {
+		{"slow-start@200ms", func(s *testServer) {
+			t := s.t
 			begin := time.Now()
 			runs(s, s.dialWS("me", false), "execution_success")
 			if took := time.Since(begin); took < 200*time.Millisecond {
 				t.Errorf("took %v", took)
 			}
 		}},
-		{"late-interrupt@200ms", func(t *testing.T, s *testServer) {
+		{"late-interrupt@200ms", func(s *testServer) {
+			t := s.t
 			ws := s.dialWS("me", false)
 			s.submit(txt2img("a", 1, 64, 10_000), testID(1), "me")
 			ws.until("progress")
@@ -211,7 +224,8 @@ func faultCases() []faultCase {
 				t.Errorf("took %v", took)
 			}
 		}},
-		{"zombie", func(t *testing.T, s *testServer) { // EMU-25
+		{"zombie", func(s *testServer) { // EMU-25
+			t := s.t
 			s.submit(small(1), testID(1), "")
 			if n := s.remaining(); n != 1 {
 				t.Errorf("%d remaining", n)
@@ -220,7 +234,8 @@ func faultCases() []faultCase {
 				t.Errorf("a zombie runs %s", a.body)
 			}
 		}},
-		{"forget", func(t *testing.T, s *testServer) {
+		{"forget", func(s *testServer) {
+			t := s.t
 			ws := s.dialWS("me", false)
 			runs(s, ws, "execution_success")
 			ws.until("executing")
@@ -228,7 +243,8 @@ func faultCases() []faultCase {
 				t.Errorf("history %s", h)
 			}
 		}},
-		{"no-jobs-api", func(t *testing.T, s *testServer) { // EMU-28
+		{"no-jobs-api", func(s *testServer) { // EMU-28
+			t := s.t
 			for _, path := range []string{"/api/jobs", "/api/jobs/x"} {
 				if a := s.get(path); a.status != 404 || len(a.body) > 0 {
 					t.Errorf("%s: %d %s", path, a.status, a.body)
@@ -239,9 +255,10 @@ func faultCases() []faultCase {
 			}
 		}},
 		httpFault("401"), httpFault("403"), httpFault("404"), httpFault("429"), httpFault("500"), httpFault("502"), httpFault("503"),
-		{"slow-http@/history=200ms", func(t *testing.T, s *testServer) { slowly(t, s, "/api/history/x", 200*time.Millisecond) }},
-		{"slow-answer@/history=200ms", func(t *testing.T, s *testServer) { slowly(t, s, "/api/history", 200*time.Millisecond) }},
-		{"hang-http@POST /prompt", func(t *testing.T, s *testServer) {
+		{"slow-http@/history=200ms", func(s *testServer) { slowly(s, "/api/history/x", 200*time.Millisecond) }},
+		{"slow-answer@/history=200ms", func(s *testServer) { slowly(s, "/api/history", 200*time.Millisecond) }},
+		{"hang-http@POST /prompt", func(s *testServer) {
+			t := s.t
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan error, 1)
 			go func() {
@@ -264,13 +281,15 @@ func faultCases() []faultCase {
 				t.Errorf("the POST ended with %v", err)
 			}
 		}},
-		{"cut-http@POST /prompt", func(t *testing.T, s *testServer) {
+		{"cut-http@POST /prompt", func(s *testServer) {
+			t := s.t
 			if a := s.post("/api/prompt", map[string]any{"prompt": small(1), "prompt_id": testID(1)}); a.err == nil {
 				t.Errorf("answered %d", a.status)
 			}
 			s.wait(testID(1))
 		}},
-		{"refuse-http@POST /prompt*1", func(t *testing.T, s *testServer) {
+		{"refuse-http@POST /prompt*1", func(s *testServer) {
+			t := s.t
 			body := map[string]any{"prompt": small(1), "prompt_id": testID(1)}
 			if a := s.post("/api/prompt", body); a.err == nil || s.history(testID(1)) != "{}" || s.remaining() != 0 {
 				t.Errorf("answered %d", a.status)
@@ -280,7 +299,8 @@ func faultCases() []faultCase {
 			}
 			s.wait(testID(1))
 		}},
-		{"endless-http@/object_info", func(t *testing.T, s *testServer) {
+		{"endless-http@/object_info", func(s *testServer) {
+			t := s.t
 			ctx, cancel := context.WithTimeout(t.Context(), waitLong)
 			defer cancel()
 			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://x/api/object_info/KSampler", nil)
@@ -291,25 +311,28 @@ func faultCases() []faultCase {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer resp.Body.Close()
+			defer func() { _ = resp.Body.Close() }()
 			if n, err := io.CopyN(io.Discard, resp.Body, 8<<20); err != nil {
 				t.Errorf("ended after %d bytes: %v", n, err)
 			}
 		}},
-		{"evil-name", func(t *testing.T, s *testServer) {
+		{"evil-name", func(s *testServer) {
+			t := s.t
 			s.submit(small(1), testID(1), "")
 			if f := s.wait(testID(1)).Outputs["2"].Images[0]; !strings.Contains(f.Filename, "../") || !strings.Contains(f.Subfolder, "../") {
 				t.Errorf("%+v", f)
 			}
 		}},
-		{"broken-view", func(t *testing.T, s *testServer) {
+		{"broken-view", func(s *testServer) {
+			t := s.t
 			s.WriteFile("output", "x.png", []byte("x"))
 			a := s.get("/api/view?filename=x.png")
 			if _, _, err := image.Decode(bytes.NewReader(a.body)); err == nil || a.header.Get("Content-Type") != "image/png" {
 				t.Errorf("%s %.40s", a.header.Get("Content-Type"), a.body)
 			}
 		}},
-		{"truncated-view", func(t *testing.T, s *testServer) {
+		{"truncated-view", func(s *testServer) {
+			t := s.t
 			s.WriteFile("output", "x.png", make([]byte, 100_000))
 			if a := s.get("/api/view?filename=x.png"); !errors.Is(a.err, io.ErrUnexpectedEOF) || len(a.body) == 0 {
 				t.Errorf("%d bytes, %v", len(a.body), a.err)
@@ -319,7 +342,8 @@ func faultCases() []faultCase {
 }
 
 func httpFault(code string) faultCase {
-	return faultCase{"http-" + code + "@/history*1", func(t *testing.T, s *testServer) {
+	return faultCase{"http-" + code + "@/history*1", func(s *testServer) {
+		t := s.t
 		if a := s.get("/api/history/x"); fmt.Sprint(a.status) != code {
 			t.Errorf("status %d", a.status)
 		}
@@ -329,11 +353,11 @@ func httpFault(code string) faultCase {
 	}}
 }
 
-func slowly(t *testing.T, s *testServer, path string, atLeast time.Duration) {
-	t.Helper()
+func slowly(s *testServer, path string, atLeast time.Duration) {
+	s.t.Helper()
 	begin := time.Now()
 	if a := s.get(path); a.status != 200 || time.Since(begin) < atLeast {
-		t.Errorf("%d after %v", a.status, time.Since(begin))
+		s.t.Errorf("%d after %v", a.status, time.Since(begin))
 	}
 }
 
@@ -347,7 +371,7 @@ func TestFaults_EMU21_EMU28(t *testing.T) {
 		t.Run(c.fault, func(t *testing.T) {
 			t.Parallel()
 			s := sketchy(t, emulator.Options{Faults: faults(t, c.fault), DownTime: 100 * time.Millisecond})
-			c.check(t, s)
+			c.check(s)
 		})
 	}
 	for _, f := range emulator.FaultList() {

@@ -7,6 +7,7 @@ import (
 	"image"
 	"image/color"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -31,20 +32,20 @@ type testServer struct {
 	client *http.Client
 }
 
-func start(t testing.TB, opts emulator.Options) *testServer {
-	t.Helper()
+func start(tb testing.TB, opts emulator.Options) *testServer {
+	tb.Helper()
 	s, err := emulator.New(opts)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	tr := &http.Transport{DialContext: s.Dial, DisableCompression: true}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		tr.CloseIdleConnections()
 		if err := s.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
-	return &testServer{Server: s, t: t, client: &http.Client{Transport: tr}}
+	return &testServer{Server: s, t: tb, client: &http.Client{Transport: tr}}
 }
 
 // answer is a response with its body read.
@@ -56,16 +57,14 @@ type answer struct {
 }
 
 func (s *testServer) do(method, path string, body io.Reader, header http.Header) answer {
-	ctx, cancel := context.WithTimeout(context.Background(), waitLong)
+	ctx, cancel := context.WithTimeout(s.t.Context(), waitLong)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, "http://localhost:8188"+path, body)
 	if err != nil {
 		s.t.Error(err)
 		return answer{err: err}
 	}
-	for k, v := range header {
-		req.Header[k] = v
-	}
+	maps.Copy(req.Header, header)
 	if h := header.Get("Host"); h != "" {
 		req.Host = h
 	}
@@ -73,7 +72,7 @@ func (s *testServer) do(method, path string, body io.Reader, header http.Header)
 	if err != nil {
 		return answer{err: err}
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	data, err := io.ReadAll(resp.Body)
 	return answer{resp.StatusCode, resp.Header, data, err}
 }
@@ -101,12 +100,12 @@ func (s *testServer) getJSON(path string, into any) {
 	decode(s.t, a.body, into)
 }
 
-func decode(t testing.TB, data []byte, into any) {
-	t.Helper()
+func decode(tb testing.TB, data []byte, into any) {
+	tb.Helper()
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
 	if err := d.Decode(into); err != nil {
-		t.Fatalf("%v in %.300s", err, data)
+		tb.Fatalf("%v in %.300s", err, data)
 	}
 }
 

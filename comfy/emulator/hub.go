@@ -133,7 +133,7 @@ func (h *hub) push(f frame) {
 
 // listens says whether a client has a socket, and whether it wants previews with
 // metadata. A job without a client is listened to by everybody, without.
-func (h *hub) listens(to client) (any, withMeta bool) {
+func (h *hub) listens(to client) (heard, withMeta bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !to.known {
@@ -226,12 +226,12 @@ func (h *hub) serve(w http.ResponseWriter, r *http.Request, greet func(sid strin
 	s.mu.Lock() // what is published meanwhile comes after the greeting
 	h.join(s)
 	defer h.leave(s)
-	h.sayHello(s, hello)
+	sayHello(s, hello)
 	s.mu.Unlock()
 	h.listen(s, hello.features)
 }
 
-func (h *hub) sayHello(s *socket, hello greeting) {
+func sayHello(s *socket, hello greeting) {
 	status := obj(
 		pair{"status", obj(pair{"exec_info", obj(pair{"queue_remaining", hello.remaining})})},
 		pair{"sid", s.sid},
@@ -295,7 +295,7 @@ func previewFrame(meta *object, mime string, picture []byte) []byte {
 		head = []byte("{}")
 	}
 	b = binary.BigEndian.AppendUint32(b, framePreviewMeta)
-	b = binary.BigEndian.AppendUint32(b, uint32(len(head))) //nolint:gosec // a few hundred bytes
+	b = binary.BigEndian.AppendUint32(b, uint32(len(head)))
 	b = append(b, head...)
 	return append(b, picture...)
 }

@@ -33,7 +33,7 @@ func readInfo(t *testing.T, path string) map[string]map[string]any {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	zr, err := gzip.NewReader(f)
 	if err != nil {
 		t.Fatal(err)
@@ -109,7 +109,7 @@ func TestObjectInfo_embedded(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer f.Close()
+			defer func() { _ = f.Close() }()
 			zr, err := gzip.NewReader(f)
 			if err != nil {
 				t.Fatal(err)

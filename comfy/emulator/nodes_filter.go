@@ -4,83 +4,40 @@ import (
 	"math"
 	"math/big"
 	"math/rand/v2"
+	"strings"
 )
 
 func pyInt(n int) *big.Int { return big.NewInt(int64(n)) }
 
 func imageFilterNodes() []nodeRow {
 	return []nodeRow{
-		eachPicture("ImageInvert", "image", func(_ *call, p *raster) (*raster, error) {
+		eachPicture("ImageInvert", func(_ *call, p *raster) (*raster, error) {
 			return mapPixels(p, func(r, g, b byte) (byte, byte, byte) { return 255 - r, 255 - g, 255 - b }), nil
 		}),
-		eachPicture("ImageBlur", "image", func(c *call, p *raster) (*raster, error) {
+		eachPicture("ImageBlur", func(c *call, p *raster) (*raster, error) {
 			return blur(p, max(1, c.number("blur_radius")), max(0.1, c.float("sigma")), c.alive)
 		}),
-		eachPicture("ImageSharpen", "image", func(c *call, p *raster) (*raster, error) {
+		eachPicture("ImageSharpen", func(c *call, p *raster) (*raster, error) {
 			soft, err := blur(p, max(1, c.number("sharpen_radius")), max(0.1, c.float("sigma")), c.alive)
 			if err != nil {
 				return nil, err
 			}
 			return sharpened(p, soft, float32(c.float("alpha"))), nil
 		}),
-		eachPicture("ImageAddNoise", "image", addNoise),
-		eachPicture("ImageFlip", "image", func(c *call, p *raster) (*raster, error) {
-			w, h := p.Rect.Dx(), p.Rect.Dy()
-			out := newRaster(w, h)
-			upsideDown := c.text("flip_method")[0] == 'x'
-			for y := range h {
-				for x := range w {
-					fx, fy := w-1-x, y
-					if upsideDown {
-						fx, fy = x, h-1-y
-					}
-					copy(out.Pix[out.PixOffset(x, y):][:4], p.Pix[p.PixOffset(fx, fy):])
-				}
-			}
-			return out, nil
+		eachPicture("ImageAddNoise", addNoise),
+		eachPicture("ImageFlip", func(c *call, p *raster) (*raster, error) {
+			return flipped(p, strings.HasPrefix(c.text("flip_method"), "x")), nil
 		}),
-		eachPicture("ImageRotate", "image", func(c *call, p *raster) (*raster, error) {
+		eachPicture("ImageRotate", func(c *call, p *raster) (*raster, error) {
 			turns := map[string]int{"90 degrees": 1, "180 degrees": 2, "270 degrees": 3}[c.text("rotation")]
 			for range turns {
 				p = turned(p)
 			}
 			return p, nil
 		}),
-		row("ImageBlend", func(c *call) ([]any, error) {
-			over, share := take[[]*raster](c, "image2"), float32(c.float("blend_factor"))
-			mode := blendOf(c.text("blend_mode"))
-			if c.err == nil && len(over) == 0 {
-				return nil, &pyError{"RuntimeError", "no picture to blend with"}
-			}
-			i := -1
-			out, err := c.each("image1", func(c *call, p *raster) (*raster, error) {
-				i++
-				q, err := c.scaleTo(over[min(i, len(over)-1)], p.Rect.Dx(), p.Rect.Dy(), "bicubic", "center")
-				if err != nil {
-					return nil, err
-				}
-				return blended(p, q, share, mode), nil
-			})
-			return []any{out}, err
-		}),
+		row("ImageBlend", blendImages),
 		row("ImageCompositeMasked", compositeMasked),
-		row("JoinImageWithAlpha", func(c *call) ([]any, error) {
-			alpha := take[[]*mask](c, "alpha")
-			i := -1
-			out, err := c.each("image", func(_ *call, p *raster) (*raster, error) {
-				i++
-				if len(alpha) == 0 {
-					return p, nil
-				}
-				m := maskAt(alpha[min(i, len(alpha)-1)], p.Rect.Dx(), p.Rect.Dy())
-				q := mapPixels(p, func(r, g, b byte) (byte, byte, byte) { return r, g, b })
-				for k, v := range m.Pix {
-					q.Pix[k*4+3] = 255 - v
-				}
-				return q, nil
-			})
-			return []any{out}, err
-		}),
+		row("JoinImageWithAlpha", joinAlpha),
 		row("SplitImageWithAlpha", func(c *call) ([]any, error) {
 			var masks []*mask
 			out, err := c.each("image", func(_ *call, p *raster) (*raster, error) {
@@ -92,6 +49,43 @@ func imageFilterNodes() []nodeRow {
 	}
 }
 
+func blendImages(c *call) ([]any, error) {
+	over, share := take[[]*raster](c, "image2"), float32(c.float("blend_factor"))
+	mode := blendOf(c.text("blend_mode"))
+	if c.err == nil && len(over) == 0 {
+		return nil, &pyError{"RuntimeError", "no picture to blend with"}
+	}
+	i := -1
+	out, err := c.each("image1", func(c *call, p *raster) (*raster, error) {
+		i++
+		q, err := c.scaleTo(over[min(i, len(over)-1)], p.Rect.Dx(), p.Rect.Dy(), "bicubic", "center")
+		if err != nil {
+			return nil, err
+		}
+		return blended(p, q, share, mode), nil
+	})
+	return []any{out}, err
+}
+
+// joinAlpha makes pictures transparent where a mask is white.
+func joinAlpha(c *call) ([]any, error) {
+	alpha := take[[]*mask](c, "alpha")
+	i := -1
+	out, err := c.each("image", func(_ *call, p *raster) (*raster, error) {
+		i++
+		if len(alpha) == 0 {
+			return p, nil
+		}
+		m := maskAt(alpha[min(i, len(alpha)-1)], p.Rect.Dx(), p.Rect.Dy())
+		q := mapPixels(p, func(r, g, b byte) (byte, byte, byte) { return r, g, b })
+		for k, v := range m.Pix {
+			q.Pix[k*4+3] = 255 - v
+		}
+		return q, nil
+	})
+	return []any{out}, err
+}
+
 // addNoise adds normal noise of the given strength, always the same for a seed.
 func addNoise(c *call, p *raster) (*raster, error) {
 	rng := rand.New(rand.NewPCG(c.seed("seed"), 0x9e3779b97f4a7c15)) //nolint:gosec // noise in a picture is no secret
@@ -100,6 +94,22 @@ func addNoise(c *call, p *raster) (*raster, error) {
 		add := func(v byte) byte { return clamp8(float32(float64(v) + strength*rng.NormFloat64())) }
 		return add(r), add(g), add(b)
 	}), nil
+}
+
+// flipped mirrors a picture, left to right or upside down.
+func flipped(p *raster, upsideDown bool) *raster {
+	w, h := p.Rect.Dx(), p.Rect.Dy()
+	out := newRaster(w, h)
+	for y := range h {
+		for x := range w {
+			fx, fy := w-1-x, y
+			if upsideDown {
+				fx, fy = x, h-1-y
+			}
+			copy(out.Pix[out.PixOffset(x, y):][:4], p.Pix[p.PixOffset(fx, fy):])
+		}
+	}
+	return out
 }
 
 // turned rotates a picture by a quarter, clockwise.

@@ -5,10 +5,10 @@ import (
 	"math"
 )
 
-// eachPicture makes a class that passes every picture of an input through f.
-func eachPicture(class, input string, f func(*call, *raster) (*raster, error)) nodeRow {
+// eachPicture makes a class that passes every picture of the input "image" through f.
+func eachPicture(class string, f func(*call, *raster) (*raster, error)) nodeRow {
 	return row(class, func(c *call) ([]any, error) {
-		pictures, err := c.each(input, f)
+		pictures, err := c.each("image", f)
 		return []any{pictures}, err
 	})
 }
@@ -47,55 +47,41 @@ func imageNodes() []nodeRow {
 				return nil, err
 			}
 			v := c.number("color")
-			one := fill(w, h, color.NRGBA{byte(v >> 16), byte(v >> 8), byte(v), 255}) //nolint:gosec // the low bytes are meant
+			one := fill(w, h, color.NRGBA{byte(v >> 16), byte(v >> 8), byte(v), 255})
 			pictures := make([]*raster, n)
 			for i := range pictures {
 				pictures[i] = one
 			}
 			return []any{pictures}, nil
 		}),
-		eachPicture("ImageScale", "image", func(c *call, p *raster) (*raster, error) {
+		eachPicture("ImageScale", func(c *call, p *raster) (*raster, error) {
 			w, h := fitSides(c.number("width"), c.number("height"), p.Rect.Dx(), p.Rect.Dy())
 			return c.scaleTo(p, w, h, c.text("upscale_method"), c.text("crop"))
 		}),
-		eachPicture("ImageScaleBy", "image", func(c *call, p *raster) (*raster, error) {
+		eachPicture("ImageScaleBy", func(c *call, p *raster) (*raster, error) {
 			by := c.float("scale_by")
 			return c.scaleTo(p, scaled(p.Rect.Dx(), by), scaled(p.Rect.Dy(), by), c.text("upscale_method"), "disabled")
 		}),
-		eachPicture("ImageScaleToTotalPixels", "image", func(c *call, p *raster) (*raster, error) {
+		eachPicture("ImageScaleToTotalPixels", func(c *call, p *raster) (*raster, error) {
 			by := math.Sqrt(c.float("megapixels") * 1024 * 1024 / float64(p.Rect.Dx()*p.Rect.Dy()))
 			return c.scaleTo(p, scaled(p.Rect.Dx(), by), scaled(p.Rect.Dy(), by), c.text("upscale_method"), "disabled")
 		}),
-		eachPicture("ImageScaleToMaxDimension", "image", func(c *call, p *raster) (*raster, error) {
+		eachPicture("ImageScaleToMaxDimension", func(c *call, p *raster) (*raster, error) {
 			by := float64(c.number("largest_size")) / float64(max(p.Rect.Dx(), p.Rect.Dy()))
 			return c.scaleTo(p, scaled(p.Rect.Dx(), by), scaled(p.Rect.Dy(), by), c.text("upscale_method"), "disabled")
 		}),
-		eachPicture("FluxKontextImageScale", "image", func(c *call, p *raster) (*raster, error) {
+		eachPicture("FluxKontextImageScale", func(c *call, p *raster) (*raster, error) {
 			by := math.Sqrt(1024 * 1024 / float64(p.Rect.Dx()*p.Rect.Dy()))
 			return c.scaleTo(p, max(16, scaled(p.Rect.Dx(), by)/16*16), max(16, scaled(p.Rect.Dy(), by)/16*16), "lanczos", "center")
 		}),
 		row("ImageUpscaleWithModel", upscaleWithModel),
-		eachPicture("ImageCrop", "image", func(c *call, p *raster) (*raster, error) {
+		eachPicture("ImageCrop", func(c *call, p *raster) (*raster, error) {
 			x, y := min(c.number("x"), p.Rect.Dx()-1), min(c.number("y"), p.Rect.Dy()-1)
 			w, h := min(c.number("width"), p.Rect.Dx()-x), min(c.number("height"), p.Rect.Dy()-y)
 			return cropped(p, x, y, w, h), nil
 		}),
 		row("ImagePadForOutpaint", padForOutpaint),
-		row("ImageBatch", func(c *call) ([]any, error) {
-			a, b := take[[]*raster](c, "image1"), take[[]*raster](c, "image2")
-			if c.err != nil || len(a) == 0 {
-				return []any{b}, c.err
-			}
-			out := append([]*raster(nil), a...)
-			for _, p := range b {
-				q, err := c.scaleTo(p, a[0].Rect.Dx(), a[0].Rect.Dy(), "bilinear", "center")
-				if err != nil {
-					return nil, err
-				}
-				out = append(out, q)
-			}
-			return []any{out}, nil
-		}),
+		row("ImageBatch", batchImages),
 		row("ImageFromBatch", func(c *call) ([]any, error) {
 			in := take[[]*raster](c, "image")
 			first := min(len(in)-1, max(0, c.number("batch_index")))
@@ -124,6 +110,23 @@ func imageNodes() []nodeRow {
 		}),
 		row("ImageStitch", stitch),
 	}
+}
+
+// batchImages joins two batches; the second takes on the first's size.
+func batchImages(c *call) ([]any, error) {
+	a, b := take[[]*raster](c, "image1"), take[[]*raster](c, "image2")
+	if c.err != nil || len(a) == 0 {
+		return []any{b}, c.err
+	}
+	out := append([]*raster(nil), a...)
+	for _, p := range b {
+		q, err := c.scaleTo(p, a[0].Rect.Dx(), a[0].Rect.Dy(), "bilinear", "center")
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, q)
+	}
+	return []any{out}, nil
 }
 
 // Tiles as the upscaler cuts them; there is one report of progress for each.

@@ -103,46 +103,9 @@ func latentNodes() []nodeRow {
 			}
 			return c.scaleLatent(latentSide(int(float64(l.w)*by+4)), latentSide(int(float64(l.h)*by+4)), "disabled")
 		}),
-		row("RepeatLatentBatch", func(c *call) ([]any, error) {
-			l := take[*latent](c, "samples")
-			if c.err != nil {
-				return nil, c.err
-			}
-			out := &latent{w: l.w, h: l.h, masks: l.masks}
-			for range c.number("amount") {
-				for _, f := range l.frames {
-					f.index = len(out.frames)
-					out.frames = append(out.frames, f)
-				}
-			}
-			return []any{out}, nil
-		}),
-		row("LatentFromBatch", func(c *call) ([]any, error) {
-			l := take[*latent](c, "samples")
-			if c.err != nil {
-				return nil, c.err
-			}
-			n := len(l.frames)
-			first := min(n-1, max(-n, c.number("batch_index")))
-			if first < 0 {
-				first += n
-			}
-			last := min(n, first+c.number("length"))
-			return []any{&latent{w: l.w, h: l.h, masks: l.masks, frames: l.frames[first:last:last]}}, nil
-		}),
-		row("LatentBatch", func(c *call) ([]any, error) {
-			a, b := take[*latent](c, "samples1"), take[*latent](c, "samples2")
-			if c.err != nil {
-				return nil, c.err
-			}
-			b, err := b.change(a.w, a.h, func(m *raster) (*raster, error) {
-				return scaleCropped(m, a.w, a.h, "bilinear", "center", c.alive)
-			})
-			if err != nil {
-				return nil, err
-			}
-			return []any{&latent{w: a.w, h: a.h, masks: a.masks, frames: slices.Concat(a.frames, b.frames)}}, nil
-		}),
+		row("RepeatLatentBatch", repeatLatent),
+		row("LatentFromBatch", latentFromBatch),
+		row("LatentBatch", batchLatents),
 		row("SetLatentNoiseMask", func(c *call) ([]any, error) {
 			l, m := take[*latent](c, "samples"), take[[]*mask](c, "mask")
 			if c.err != nil {
@@ -153,8 +116,51 @@ func latentNodes() []nodeRow {
 	}
 }
 
+func repeatLatent(c *call) ([]any, error) {
+	l := take[*latent](c, "samples")
+	if c.err != nil {
+		return nil, c.err
+	}
+	out := &latent{w: l.w, h: l.h, masks: l.masks}
+	for range c.number("amount") {
+		for _, f := range l.frames {
+			f.index = len(out.frames)
+			out.frames = append(out.frames, f)
+		}
+	}
+	return []any{out}, nil
+}
+
+func latentFromBatch(c *call) ([]any, error) {
+	l := take[*latent](c, "samples")
+	if c.err != nil {
+		return nil, c.err
+	}
+	n := len(l.frames)
+	first := min(n-1, max(-n, c.number("batch_index")))
+	if first < 0 {
+		first += n
+	}
+	last := min(n, first+c.number("length"))
+	return []any{&latent{w: l.w, h: l.h, masks: l.masks, frames: l.frames[first:last:last]}}, nil
+}
+
+func batchLatents(c *call) ([]any, error) {
+	a, b := take[*latent](c, "samples1"), take[*latent](c, "samples2")
+	if c.err != nil {
+		return nil, c.err
+	}
+	b, err := b.change(a.w, a.h, func(m *raster) (*raster, error) {
+		return scaleCropped(m, a.w, a.h, "bilinear", "center", c.alive)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return []any{&latent{w: a.w, h: a.h, masks: a.masks, frames: slices.Concat(a.frames, b.frames)}}, nil
+}
+
 // encodePixels is what a VAE makes of pictures: sides in eighths.
-func (c *call) encodePixels(pictures []*raster) *latent {
+func encodePixels(pictures []*raster) *latent {
 	if len(pictures) == 0 {
 		return &latent{w: 8, h: 8}
 	}
@@ -196,7 +202,7 @@ func vaeNodes() []nodeRow {
 	}
 	encodeAll := func(c *call) ([]any, error) {
 		take[vae](c, "vae")
-		return []any{c.encodePixels(take[[]*raster](c, "pixels"))}, c.err
+		return []any{encodePixels(take[[]*raster](c, "pixels"))}, c.err
 	}
 	return []nodeRow{
 		row("VAEDecode", decode),
@@ -205,7 +211,7 @@ func vaeNodes() []nodeRow {
 		row("VAEEncodeTiled", encodeAll),
 		row("VAEEncodeForInpaint", func(c *call) ([]any, error) {
 			take[vae](c, "vae")
-			l, m := c.encodePixels(take[[]*raster](c, "pixels")), take[[]*mask](c, "mask")
+			l, m := encodePixels(take[[]*raster](c, "pixels")), take[[]*mask](c, "mask")
 			if c.err != nil {
 				return nil, c.err
 			}
@@ -220,7 +226,7 @@ func vaeNodes() []nodeRow {
 		}),
 		row("InpaintModelConditioning", func(c *call) ([]any, error) {
 			take[vae](c, "vae")
-			l := c.encodePixels(take[[]*raster](c, "pixels"))
+			l := encodePixels(take[[]*raster](c, "pixels"))
 			if c.truth("noise_mask") {
 				l.masks = take[[]*mask](c, "mask")
 			}

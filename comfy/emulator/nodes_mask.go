@@ -1,10 +1,10 @@
 package emulator
 
-// eachMask makes a class that passes every mask of an input through f.
-func eachMask(class, input string, f func(*call, *mask) (*mask, error)) nodeRow {
+// eachMask makes a class that passes every mask of the input "mask" through f.
+func eachMask(class string, f func(*call, *mask) (*mask, error)) nodeRow {
 	return row(class, func(c *call) ([]any, error) {
 		var out []*mask
-		for _, m := range take[[]*mask](c, input) {
+		for _, m := range take[[]*mask](c, "mask") {
 			q, err := f(c, m)
 			if err == nil {
 				err = c.err
@@ -36,10 +36,10 @@ func maskNodes() []nodeRow {
 			v := clamp8(255 * float32(c.float("value")))
 			return []any{[]*mask{mapMask(newMask(w, h), func(byte) byte { return v })}}, nil
 		}),
-		eachMask("InvertMask", "mask", func(_ *call, m *mask) (*mask, error) {
+		eachMask("InvertMask", func(_ *call, m *mask) (*mask, error) {
 			return mapMask(m, func(v byte) byte { return 255 - v }), nil
 		}),
-		eachMask("ThresholdMask", "mask", func(c *call, m *mask) (*mask, error) {
+		eachMask("ThresholdMask", func(c *call, m *mask) (*mask, error) {
 			limit := 255 * c.float("value")
 			return mapMask(m, func(v byte) byte {
 				if float64(v) > limit {
@@ -48,7 +48,7 @@ func maskNodes() []nodeRow {
 				return 0
 			}), nil
 		}),
-		eachMask("CropMask", "mask", func(c *call, m *mask) (*mask, error) {
+		eachMask("CropMask", func(c *call, m *mask) (*mask, error) {
 			x, y := min(c.number("x"), m.Rect.Dx()-1), min(c.number("y"), m.Rect.Dy()-1)
 			w, h := min(c.number("width"), m.Rect.Dx()-x), min(c.number("height"), m.Rect.Dy()-y)
 			out := newMask(w, h)
@@ -57,8 +57,8 @@ func maskNodes() []nodeRow {
 			}
 			return out, nil
 		}),
-		eachMask("FeatherMask", "mask", featherMask),
-		eachMask("GrowMask", "mask", func(c *call, m *mask) (*mask, error) {
+		eachMask("FeatherMask", featherMask),
+		eachMask("GrowMask", func(c *call, m *mask) (*mask, error) {
 			by := c.number("expand")
 			if by < 0 {
 				inverse := mapMask(m, func(v byte) byte { return 255 - v })

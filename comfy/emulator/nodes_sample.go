@@ -1,6 +1,9 @@
 package emulator
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // noise is a NOISE.
 type noise struct {
@@ -53,7 +56,7 @@ func samplingNodes() []nodeRow {
 		}),
 		row("DualCFGGuider", func(c *call) ([]any, error) {
 			positive := take[condition](c, "cond1")
-			positive.words = append(positive.words[:len(positive.words):len(positive.words)], take[condition](c, "cond2").words...)
+			positive.words = append(slices.Clip(positive.words), take[condition](c, "cond2").words...)
 			return []any{guider{take[model](c, "model"), positive, take[condition](c, "negative"), c.float("cfg_conds")}}, nil
 		}),
 		row("RandomNoise", func(c *call) ([]any, error) { return []any{noise{seed: c.seed("noise_seed")}}, nil }),

@@ -192,8 +192,8 @@ func TestNodes_pictures(t *testing.T) {
 }
 
 func near(a, b color.NRGBA) bool {
-	close := func(x, y uint8) bool { return max(x, y)-min(x, y) <= 2 }
-	return close(a.R, b.R) && close(a.G, b.G) && close(a.B, b.B) && a.A == b.A
+	about := func(x, y uint8) bool { return max(x, y)-min(x, y) <= 2 }
+	return about(a.R, b.R) && about(a.G, b.G) && about(a.B, b.B) && a.A == b.A
 }
 
 // TestNodes_noise: the same seed adds the same noise.

@@ -7,12 +7,16 @@ import (
 	"image"
 	"image/png"
 
-	// What LoadImage opens.
+	// LoadImage opens these kinds too.
 	_ "image/gif"
+	// LoadImage opens these kinds too.
 	_ "image/jpeg"
 
+	// LoadImage opens these kinds too.
 	_ "golang.org/x/image/bmp"
+	// LoadImage opens these kinds too.
 	_ "golang.org/x/image/tiff"
+	// LoadImage opens these kinds too.
 	_ "golang.org/x/image/webp"
 )
 
@@ -41,7 +45,7 @@ func encodePNG(m image.Image, chunks []textChunk) ([]byte, error) {
 	out := append(make([]byte, 0, len(plain)+1024), plain[:cut]...)
 	for _, c := range chunks {
 		body := append([]byte("tEXt"+c.key+"\x00"), c.text...)
-		out = binary.BigEndian.AppendUint32(out, uint32(len(body)-4)) //nolint:gosec // a body is below 4 GiB
+		out = binary.BigEndian.AppendUint32(out, uint32(len(body)-4))
 		out = append(out, body...)
 		out = binary.BigEndian.AppendUint32(out, crc32.ChecksumIEEE(body))
 	}

@@ -216,35 +216,15 @@ func encodePython(v any) ([]byte, error) {
 func writePython(b *bytes.Buffer, v any) error {
 	switch v := v.(type) {
 	case *object:
-		b.WriteByte('{')
-		for i, k := range v.keys {
-			if i > 0 {
-				b.WriteString(", ")
-			}
-			writeString(b, k)
+		return writeAll(b, '{', '}', len(v.keys), func(i int) any {
+			writeString(b, v.keys[i])
 			b.WriteString(": ")
-			if err := writePython(b, v.vals[k]); err != nil {
-				return err
-			}
-		}
-		b.WriteByte('}')
+			return v.vals[v.keys[i]]
+		})
 	case []any:
-		b.WriteByte('[')
-		for i, e := range v {
-			if i > 0 {
-				b.WriteString(", ")
-			}
-			if err := writePython(b, e); err != nil {
-				return err
-			}
-		}
-		b.WriteByte(']')
+		return writeAll(b, '[', ']', len(v), func(i int) any { return v[i] })
 	case []string:
-		list := make([]any, len(v))
-		for i, s := range v {
-			list[i] = s
-		}
-		return writePython(b, list)
+		return writeAll(b, '[', ']', len(v), func(i int) any { return v[i] })
 	case string:
 		writeString(b, v)
 	case *big.Int:
@@ -258,6 +238,21 @@ func writePython(b *bytes.Buffer, v any) error {
 		}
 		b.Write(j)
 	}
+	return nil
+}
+
+// writeAll writes n values between two brackets.
+func writeAll(b *bytes.Buffer, begin, end byte, n int, at func(i int) any) error {
+	b.WriteByte(begin)
+	for i := range n {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		if err := writePython(b, at(i)); err != nil {
+			return err
+		}
+	}
+	b.WriteByte(end)
 	return nil
 }
 
@@ -280,8 +275,8 @@ func writeString(b *bytes.Buffer, s string) {
 			writeEscape(b, uint16(r))
 		case r > 0xffff:
 			r -= 0x10000
-			writeEscape(b, uint16(0xd800+(r>>10)))   //nolint:gosec // a surrogate half has 16 bits
-			writeEscape(b, uint16(0xdc00+(r&0x3ff))) //nolint:gosec // a surrogate half has 16 bits
+			writeEscape(b, uint16(0xd800+(r>>10)))
+			writeEscape(b, uint16(0xdc00+(r&0x3ff)))
 		default:
 			b.WriteRune(r)
 		}

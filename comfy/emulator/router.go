@@ -324,8 +324,7 @@ func (x *exchange) body() ([]byte, error) {
 		return nil, errBodyTooLarge
 	}
 	data, err := io.ReadAll(x.r.Body)
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		x.tooLarge()
 		return nil, errBodyTooLarge
 	}

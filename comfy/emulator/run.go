@@ -250,8 +250,7 @@ func (r *run) failed(c *call, err error) {
 		return
 	}
 	kind, text := "RuntimeError", err.Error()
-	var raised *pyError
-	if errors.As(err, &raised) {
+	if raised, ok := errors.AsType[*pyError](err); ok {
 		kind, text = raised.kind, raised.text
 	}
 	data.set("exception_message", text+"\n")

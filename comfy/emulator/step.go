@@ -15,7 +15,6 @@ const previewSide = 512
 type report struct {
 	value, highest int
 	picture        func() (mime string, data []byte) // nil for none; asked only if somebody looks
-	final          bool                              // the last of its node
 }
 
 // report tells how far a node is. It is where an interrupt takes effect.
