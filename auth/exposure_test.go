@@ -49,8 +49,8 @@ func TestSec_SC08_SC11_loopback(t *testing.T) {
 	}
 }
 
-// TestSec_SC11_expose: bind × authentication × override.
-func TestSec_SC11_expose(t *testing.T) {
+// TestSec_SC11_exposed: bind × authentication × override.
+func TestSec_SC11_exposed(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ loopback, required, open, warn, refuse bool }{
 		{true, false, false, false, false},

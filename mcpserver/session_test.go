@@ -3,6 +3,8 @@ package mcpserver_test
 import (
 	"context"
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -191,5 +193,31 @@ func TestHTTP_MCP13_methods(t *testing.T) {
 		if r := c.ask(method, `{"taskId":"x"}`); r.status != 404 || r.last(t).Error.Code != -32601 {
 			t.Errorf("legacy %s: %d %s", method, r.status, r.body)
 		}
+	}
+}
+
+// TestHTTP_MCP28_lists: the same list for every connection of the same authorization, and no tool that it may not use (SC-59).
+func TestHTTP_MCP28_lists(t *testing.T) {
+	t.Parallel()
+	s := newSet(t, []tools.Tool{makeTool("generate", &work{}), readTool("status", &work{})}, nil)
+	ts := s.site(t)
+	c := s.client(t, ts, "alice").initialize()
+	first := c.ask("tools/list", "{}")
+	if again := s.client(t, ts, "bob").initialize().ask("tools/list", "{}"); again.body != first.body {
+		t.Errorf("another list:\n%s\n%s", first.body, again.body)
+	}
+	if n := len(first.last(t).Result.Tools); n != 2 {
+		t.Errorf("%d tools", n)
+	}
+	viewer := s.client(t, ts, "viewer").era(true)
+	m := viewer.ask("tools/list", "{}").last(t)
+	if len(m.Result.Tools) != 1 || m.Result.Tools[0]["name"] != "status" || m.Result.TTL != 60000 || m.Result.CacheScope != "private" {
+		t.Errorf("viewer's list: %+v", m.Result)
+	}
+	if f := viewer.tool("1", "generate", `{"prompt":"x"}`, "").last(t).fault(t); f.Code != "POLICY_DENIED" || !strings.Contains(f.Message, "scope:image:generate") {
+		t.Errorf("a tool that is not in the list: %+v", f)
+	}
+	if got := s.record.kinds(); !slices.Equal(got, []string{"decision denied POLICY_DENIED"}) {
+		t.Errorf("records %q", got)
 	}
 }
