@@ -53,9 +53,10 @@ func (s *scene) paintBeast() {
 	for _, c := range []*rgb{&b.fur, &b.light, &b.dark} {
 		*c = c.times(dim).mix(s.light.sky.at(0.8), 0.06)
 	}
-	size := 0.30 * min(1, s.ratio*1.05)
-	t := at(between(s.rng, -0.06, 0.06)*s.ratio, 0.56, size)
+	size := between(s.rng, 0.26, 0.32) * min(1, s.ratio*1.05)
+	t := at(between(s.rng, -0.13, 0.13)*s.ratio, between(s.rng, 0.53, 0.6), size)
 	s.paintBreast(b, t)
+	t.turn = between(s.rng, -0.022, 0.022) // the head a little to one side
 	if b.mane {
 		s.paintMane(b, t)
 	}

@@ -123,11 +123,11 @@ func faultKinds() []faultKind {
 		kinds = append(kinds, faultKind{faultHTTP + status, argRoute, "", "the route answers " + status + " and does nothing"})
 	}
 	return append(kinds,
-		faultKind{faultSlowHTTP, argRouteDelay, "/prompt=5s", "the route waits before it does anything"},
-		faultKind{faultSlowAnswer, argRouteDelay, "/prompt=5s", "the route does its work and then waits before it answers"},
-		faultKind{faultHangHTTP, argRoute, "/prompt", "the route does its work and never answers"},
-		faultKind{faultCutHTTP, argRoute, "/prompt", "the route does its work and cuts the connection instead of answering"},
-		faultKind{faultRefuseHTTP, argRoute, "/prompt", "the route cuts the connection and does nothing"},
+		faultKind{faultSlowHTTP, argRouteDelay, "POST /prompt=5s", "the route waits before it does anything"},
+		faultKind{faultSlowAnswer, argRouteDelay, "POST /prompt=5s", "the route does its work and then waits before it answers"},
+		faultKind{faultHangHTTP, argRoute, "POST /prompt", "the route does its work and never answers"},
+		faultKind{faultCutHTTP, argRoute, "POST /prompt", "the route does its work and cuts the connection instead of answering"},
+		faultKind{faultRefuseHTTP, argRoute, "POST /prompt", "the route cuts the connection and does nothing"},
 		faultKind{faultEndlessHTTP, argRoute, "/object_info", "the route answers 200 with a JSON body that has no end"},
 		faultKind{faultEvilName, argNone, "", "pictures are reported under names that climb out of their folder"},
 		faultKind{faultBrokenView, argNone, "", "/view answers with bytes that are no picture, and says image/png"},
