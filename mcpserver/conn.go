@@ -26,6 +26,7 @@ type conn struct {
 	id        string
 	transport string
 	out       chan []byte                  // messages to write
+	gone      chan struct{}                // closed when nothing is written any more
 	notes     chan mcp.JSONRPCNotification // what mcp-go sends on its own
 	mu        sync.Mutex                   // guards ended, and so that no call is added once it is
 	ended     bool
@@ -44,6 +45,7 @@ func (s *Server) newConn(transport, id string) *conn {
 	return &conn{
 		server: s, id: id, transport: transport,
 		out:   make(chan []byte, 64),
+		gone:  make(chan struct{}),
 		notes: make(chan mcp.JSONRPCNotification, 64),
 	}
 }
@@ -206,6 +208,7 @@ func (c *conn) push(ctx context.Context, message []byte) {
 	select {
 	case c.out <- message:
 	case <-t.C:
+	case <-c.gone:
 	case <-ctx.Done():
 	}
 }
@@ -230,8 +233,9 @@ func (c *conn) notify(ctx context.Context, method string, params map[string]any,
 	}
 }
 
-// write hands messages to emit, in order, until ended is closed and nothing is left, or emit fails.
+// write hands messages to emit, in order, until ended is closed and nothing is left, or emit fails. It is called once.
 func (c *conn) write(ended <-chan struct{}, emit func([]byte) error) error {
+	defer close(c.gone)
 	for {
 		var err error
 		select {

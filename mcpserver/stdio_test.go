@@ -233,6 +233,34 @@ func TestStdio_clientStopsReading(t *testing.T) {
 	inW.Close() //nolint:errcheck // a pipe's
 }
 
+// TestStdio_clientGone: many calls whose answers nobody takes any more do not hold up the end.
+func TestStdio_clientGone(t *testing.T) {
+	t.Parallel()
+	g := newGate()
+	s := newSet(t, []tools.Tool{makeTool("generate", g.work())}, func(s *set) { s.cfg.Bounds.Calls = 200 })
+	inR, inW := io.Pipe()
+	outR, outW := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		done <- s.server.ServeStdio(auth.NewContext(context.WithoutCancel(t.Context()), local()), inR, outW)
+	}()
+	_, _ = io.WriteString(inW, initializeMessage+"\n")
+	if _, err := outR.Read(make([]byte, 4096)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 90 { // more than the queue holds
+		_, _ = io.WriteString(inW, callLine(fmt.Sprint(i), "generate", `{"prompt":"x"}`)+"\n")
+		receive(t, "a call", g.began)
+	}
+	outR.Close() //nolint:errcheck // a pipe's
+	close(g.open)
+	began := time.Now()
+	if err := receive(t, "the server", done); err == nil || time.Since(began) > patience/2 {
+		t.Errorf("%v after %v", err, time.Since(began))
+	}
+	inW.Close() //nolint:errcheck // a pipe's
+}
+
 type brokenPipe struct{}
 
 func (brokenPipe) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }

@@ -108,7 +108,7 @@ func (s *stream) put(b []byte) error {
 	if _, err := s.w.Write(b); err != nil { //nolint:gosec // JSON or events, never a page
 		s.err = err
 	}
-	if s.keeper != nil {
+	if s.keeper != nil && !s.closed {
 		s.keeper.Reset(s.bounds.KeepAlive)
 	}
 	return s.err

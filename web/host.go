@@ -52,9 +52,6 @@ func parseOrigin(text string) (string, bool) {
 	if err != nil || u.Host == "" || u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" {
 		return "", false
 	}
-	if u.Scheme != "http" && u.Scheme != "https" {
-		return "", false
-	}
 	return strings.ToLower(u.Scheme + "://" + u.Host), true
 }
 
@@ -81,8 +78,8 @@ func (h hostRule) origin(text string, loopback bool) bool {
 	if slices.Contains(h.origins, origin) {
 		return true
 	}
-	_, host, _ := strings.Cut(origin, "://")
-	return loopback && loopbackName(hostOf(host))
+	scheme, host, _ := strings.Cut(origin, "://")
+	return loopback && (scheme == "http" || scheme == "https") && loopbackName(hostOf(host))
 }
 
 // hostOf is a Host header's name without port and brackets.

@@ -107,7 +107,7 @@ func TestSec_SC12_hosts(t *testing.T) {
 	t.Parallel()
 	h := open(t, func(h *house) {
 		h.web.AllowedHosts = []string{"Pictures.example", "ported.example:8443"}
-		h.web.AllowedOrigins = []string{"https://App.example", "http://ported.example:8080"}
+		h.web.AllowedOrigins = []string{"https://App.example", "http://ported.example:8080", "vscode-file://vscode-app"}
 		h.web.PublicURL = "https://public.example/base"
 	})
 	for _, tc := range []struct {
@@ -140,6 +140,8 @@ func TestSec_SC12_hosts(t *testing.T) {
 		{h.addr, "http://localhost:3000", true},
 		{h.addr, "http://127.0.0.1", true},
 		{h.addr, "https://[::1]:9", true},
+		{h.addr, "vscode-file://vscode-app", true}, // programs that are made of web pages have schemes of their own
+		{h.addr, "vscode-file://localhost", false},
 		{h.addr, "null", false},
 		{h.addr, "https://evil.example", false},
 		{h.addr, "http://localhost.evil.example", false},
