@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -24,7 +25,10 @@ type demoCommand struct {
 	Out    string `default:"demo-out" type:"path" help:"Folder for the pictures; the demo's data lies below it too."`
 }
 
-const demoTimeout = 2 * time.Minute
+const (
+	demoTimeout = 2 * time.Minute
+	demoWait    = 100 // seconds, for one picture on a slow machine
+)
 
 // Run is an MCP client: it starts this very program over stdio with the embedded ComfyUI, as Claude Desktop would, and uses its tools.
 func (d *demoCommand) Run(p *process) error {
@@ -36,7 +40,12 @@ func (d *demoCommand) Run(p *process) error {
 	}
 	env := demoEnv(p.environ, d.Out)
 	var log bytes.Buffer
-	c := client.NewClient(transport.NewStdioWithOptions(self, env, []string{"serve"}, transport.WithCommandStderrWriter(&log)))
+	c := client.NewClient(transport.NewStdioWithOptions(self, env, []string{"serve"}, transport.WithCommandFunc(
+		func(ctx context.Context, command string, env, args []string) (*exec.Cmd, error) {
+			cmd := exec.CommandContext(ctx, command, args...) //nolint:gosec // it is this very program
+			cmd.Env, cmd.Stderr = env, &log                   // that and no more: mcp-go would add this process' own environment
+			return cmd, nil
+		})))
 	s := &demoSession{client: c, out: p.stdout}
 	c.OnNotification(s.progress)
 	if err := c.Start(ctx); err != nil {
@@ -98,7 +107,7 @@ func (s *demoSession) play(ctx context.Context, prompt string) error {
 	}
 	fmt.Fprintf(s.out, "Its tools: %s.\n", strings.Join(names, ", "))
 
-	made, err := s.call(ctx, "generate", map[string]any{"prompt": prompt})
+	made, err := s.call(ctx, "generate", map[string]any{"prompt": prompt, "wait_seconds": demoWait})
 	if err != nil {
 		return err
 	}
@@ -106,7 +115,7 @@ func (s *demoSession) play(ctx context.Context, prompt string) error {
 	if !ok {
 		return errors.New("generate gave no picture")
 	}
-	if _, err = s.call(ctx, "upscale", map[string]any{"image": id, "factor": 2}); err != nil {
+	if _, err = s.call(ctx, "upscale", map[string]any{"image": id, "factor": 2, "wait_seconds": demoWait}); err != nil {
 		return err
 	}
 	_, err = s.call(ctx, "status", nil)
