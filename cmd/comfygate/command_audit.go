@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/comfygate/comfygate/audit"
 )
@@ -16,7 +18,7 @@ type auditVerifyCommand struct {
 func (auditVerifyCommand) Help() string {
 	return fmt.Sprintf("Reads the logs of all slots of the data folder, also while they are being written.\n\n"+
 		"Exit code %d: whole, there may be warnings. %d: something was changed, removed or added; the report says where. "+
-		"%d: something could not be read, so nothing is proved.", audit.ExitOK, audit.ExitTampered, audit.ExitUnreadable)
+		"%d: there is no record, or it could not be read, so nothing is proved.", audit.ExitOK, audit.ExitTampered, audit.ExitUnreadable)
 }
 
 // Run verifies the audit log.
@@ -26,6 +28,9 @@ func (v *auditVerifyCommand) Run(p *process) error {
 		return err
 	}
 	report, err := audit.Verify(cfg.Storage.Dir, audit.VerifyOptions{Slot: v.Slot})
+	if v.Slot == "" && len(report.Slots) == 0 && (err == nil || errors.Is(err, fs.ErrNotExist)) { // that is nothing to call whole
+		err = fmt.Errorf("there is no record in %s: nothing was called yet, or it was taken away", cfg.Storage.Dir)
+	}
 	if v.JSON {
 		enc := json.NewEncoder(p.stdout)
 		enc.SetIndent("", "  ")
@@ -46,9 +51,6 @@ func (v *auditVerifyCommand) Run(p *process) error {
 }
 
 func (*auditVerifyCommand) print(p *process, report audit.Report) {
-	if len(report.Slots) == 0 {
-		fmt.Fprintln(p.stdout, "No record yet.")
-	}
 	for _, s := range report.Slots {
 		fmt.Fprintf(p.stdout, "slot %s: %d records in %d segments, %d calls and %d jobs open", s.Name, s.Records, s.Segments, s.OpenCalls, s.OpenJobs)
 		if s.Live {
