@@ -42,9 +42,12 @@ type pictureView struct {
 
 func (e *Env) jobView(c Caller, j jobs.Job) jobView {
 	v := jobView{
-		ID: j.ID, Tool: j.Tool, State: j.State, Position: j.Progress.Position, Step: j.Progress.Step, Steps: j.Progress.Steps,
+		ID: j.ID, Tool: j.Tool, State: j.State, Position: j.Progress.Position,
 		Percent: int(j.Progress.Fraction * 100), Unreachable: j.Progress.Unreachable, Created: j.Created.UTC().Truncate(time.Second),
 		Seed: seedNumber(j.Seed), Settings: j.Summary, Backend: e.Settings.Backend,
+	}
+	if j.Progress.Steps > 1 { // nodes that take no steps count one
+		v.Step, v.Steps = j.Progress.Step, j.Progress.Steps
 	}
 	end := j.Ended
 	if !j.Over() {
