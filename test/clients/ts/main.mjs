@@ -60,6 +60,7 @@ async function mainJob(library, kind) {
   const { client: make, call } = libraries[library];
   const client = make();
   const check = checks(`typescript ${library} ${kind}`);
+  const heard = []; // progress as it arrived: both clients forget a call's last one when it comes in one read with the answer
   const tool = (name, args, options) => call(client, name, args, options);
   const job = async (id, wait = 0) => json(await tool('status', { job_id: id, wait_seconds: wait }));
   const read = async uri => {
@@ -77,7 +78,13 @@ async function mainJob(library, kind) {
   };
 
   const connected = await check('initialize', async () => {
-    await client.connect(transport(library, kind), { timeout });
+    const wire = transport(library, kind);
+    await client.connect(wire, { timeout });
+    const hear = wire.onmessage;
+    wire.onmessage = (message, ...more) => {
+      if (message.method === 'notifications/progress') heard.push(message.params);
+      hear(message, ...more);
+    };
     assert.equal(client.getServerVersion().name, 'comfygate');
     assert.match(client.getInstructions(), /ComfyUI/);
     if (library === 'v2') assert.equal(client.getNegotiatedProtocolVersion(), '2026-07-28');
@@ -94,9 +101,10 @@ async function mainJob(library, kind) {
     const seen = [];
     const result = await tool('generate', { prompt: 'a lighthouse at dusk', width: 512, height: 512 }, { onprogress: p => seen.push(p) });
     const link = pictureOf(result);
-    const done = seen.map(p => p.progress);
+    const done = heard.map(p => p.progress);
     assert.ok(done.length >= 2 && done.every((p, i) => i === 0 || p > done[i - 1]), `progress ${done}`);
-    assert.deepEqual([seen.at(-1).progress, seen.at(-1).total], [100, 100]);
+    assert.deepEqual([done.at(-1), heard.at(-1).total], [100, 100]);
+    assert.ok(seen.length >= done.length - 1, `${seen.length} of ${done.length} reached the caller`);
     return link;
   });
 
