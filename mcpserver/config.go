@@ -75,6 +75,7 @@ type Bounds struct {
 	Idle          time.Duration // of a legacy session; default 15 min
 	KeepAlive     time.Duration // between comments on an idle stream; default 15 s
 	Write         time.Duration // one write to a client that does not read; default 30 s
+	WriteRate     int           // bytes a second that a slow client must take beyond that; default 64 KiB
 	Resolve       time.Duration // of a call, until it runs; default 10 s
 	Run           time.Duration // of a call's run beside what it waits; default 60 s
 	Owed          time.Duration // to make a record durable after the caller has gone; default 5 s
@@ -135,6 +136,7 @@ func (b Bounds) orDefaults() Bounds {
 	b.Idle = orElse(b.Idle, 15*time.Minute)
 	b.KeepAlive = orElse(b.KeepAlive, 15*time.Second)
 	b.Write = orElse(b.Write, 30*time.Second)
+	b.WriteRate = orElse(b.WriteRate, 64<<10)
 	b.Resolve = orElse(b.Resolve, 10*time.Second)
 	b.Run = orElse(b.Run, time.Minute)
 	b.Owed = orElse(b.Owed, 5*time.Second)

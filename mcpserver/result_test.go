@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -253,4 +254,53 @@ func TestDrain(t *testing.T) {
 		t.Error(err)
 	}
 	p.next()
+}
+
+// TestProgress_increases: what does not go forward is not told, however late it comes.
+func TestProgress_increases(t *testing.T) {
+	t.Parallel()
+	w := &work{run: func(_ context.Context, c tools.Caller) (tools.Result, error) {
+		for _, done := range []float64{10, 5, 10, 0, 11} {
+			c.Notify(tools.Progress{Done: done, Total: 20})
+			time.Sleep(120 * time.Millisecond)
+		}
+		c.Notify(tools.Progress{Done: 3})
+		return tools.Result{Text: "done"}, nil
+	}}
+	s := newSet(t, []tools.Tool{makeTool("generate", w)}, nil)
+	p := s.stdio(t, local()).initialize()
+	p.send(callLine("1", "generate", `{"prompt":"x"}`))
+	for _, want := range []float64{10, 11} {
+		if m := p.next(); m.Params.Progress != want {
+			t.Errorf("step %v, want %v", m.Params.Progress, want)
+		}
+	}
+	if m := p.next(); m.Result == nil {
+		t.Errorf("%+v", m)
+	}
+}
+
+// TestStream_clientStopsReading: who does not read his answer holds no goroutine for good.
+func TestStream_clientStopsReading(t *testing.T) {
+	t.Parallel()
+	w := &work{run: func(context.Context, tools.Caller) (tools.Result, error) {
+		return tools.Result{Text: strings.Repeat("x", 32<<20)}, nil
+	}}
+	s := newSet(t, []tools.Tool{readTool("status", w)}, func(s *set) {
+		s.cfg.Bounds.Write, s.cfg.Bounds.WriteRate = 100*time.Millisecond, 1<<40
+	})
+	ts := s.site(t)
+	c := s.client(t, ts, "alice").initialize()
+	body, _ := c.call("1", "status", `{}`, "")
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(ts.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close() //nolint:errcheck // a test's
+	if _, err := fmt.Fprintf(conn, "POST /mcp HTTP/1.1\r\nHost: x\r\nX-Test-User: alice\r\nContent-Type: application/json\r\nMcp-Session-Id: %s\r\nContent-Length: %d\r\n\r\n%s",
+		c.session, len(body), body); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the call", func() bool { return s.record.count() == 1 })
+	waitFor(t, "its request to end", func() bool { _, _, _, n := s.server.Open(); return n == 0 })
 }

@@ -59,6 +59,28 @@ func TestHTTP_MCP08_foreignSession(t *testing.T) {
 	})
 }
 
+// TestHTTP_MCP08_bound: an id is bound twice, by its MAC and by the table; either alone keeps a stranger out.
+func TestHTTP_MCP08_bound(t *testing.T) {
+	t.Parallel()
+	s := newSet(t, nil, nil)
+	ts := s.site(t)
+	for name, id := range map[string]string{
+		"made for another": s.server.Plant("mallory", "alice"),
+		"another's":        s.server.Plant("alice", "mallory"),
+	} {
+		c := s.client(t, ts, "mallory")
+		c.session = id
+		if r := c.ask("tools/list", "{}"); r.status != http.StatusNotFound {
+			t.Errorf("%s: %d", name, r.status)
+		}
+	}
+	c := s.client(t, ts, "mallory")
+	c.session = s.server.Plant("mallory", "mallory")
+	if r := c.ask("tools/list", "{}"); r.status != http.StatusOK {
+		t.Errorf("his own: %d", r.status)
+	}
+}
+
 // TestHTTP_MCP09_caps: sessions and streams are bounded, for each and in all.
 func TestHTTP_MCP09_caps(t *testing.T) {
 	t.Parallel()

@@ -92,8 +92,7 @@ func (s *stream) beginEvents() {
 
 // extend bounds the next write: a client that does not read must not hold a goroutine for good. mu is held.
 func (s *stream) extend(size int) {
-	const rate = 64 << 10 // bytes a second that a slow client must take
-	err := s.control.SetWriteDeadline(time.Now().Add(s.bounds.Write + time.Duration(size/rate)*time.Second))
+	err := s.control.SetWriteDeadline(time.Now().Add(s.bounds.Write + time.Duration(size/s.bounds.WriteRate)*time.Second))
 	if err != nil && !errors.Is(err, http.ErrNotSupported) && s.err == nil {
 		s.err = err
 	}
