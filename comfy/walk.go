@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"iter"
 	"strconv"
+	"unicode/utf8"
 )
 
 // The walkers go through JSON that is known to be valid, without copying it or looking at it twice: a server's classes are
@@ -86,7 +87,7 @@ func text(data []byte) (string, bool) {
 	if len(data) < 2 || data[0] != '"' {
 		return "", false
 	}
-	if inner := data[1 : len(data)-1]; bytes.IndexByte(inner, '\\') < 0 {
+	if inner := data[1 : len(data)-1]; bytes.IndexByte(inner, '\\') < 0 && utf8.Valid(inner) {
 		return string(inner), true
 	}
 	var s string

@@ -65,7 +65,12 @@ func loadInfo(version string) (map[string]*nodeInfo, []string, error) {
 	}
 	infos := make(map[string]*nodeInfo, len(all.keys))
 	for _, class := range all.keys {
-		raw, _ := all.vals[class].(*object)
+		raw, ok := all.vals[class].(*object)
+		if !ok {
+			return nil, nil, fmt.Errorf("info of %s: %s is no object", version, class)
+		}
+		// The recordings leave out ComfyUI's prose, but a client may count on the field.
+		raw.set("description", "")
 		infos[class] = readInfo(class, raw)
 	}
 	return infos, all.keys, nil

@@ -247,6 +247,7 @@ func TestObjectInfo_equalsRecorded(t *testing.T) {
 				}
 				emptyFileLists(class, want)
 				emptyFileLists(class, have)
+				want["description"] = "" // prose, which the recordings leave out; every real class has the field
 				if diff := cmp.Diff(want, have); diff != "" {
 					t.Errorf("%s (-recorded +emulator):\n%s", class, diff)
 				}
