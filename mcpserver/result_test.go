@@ -262,7 +262,7 @@ func TestProgress_increases(t *testing.T) {
 	w := &work{run: func(_ context.Context, c tools.Caller) (tools.Result, error) {
 		for _, done := range []float64{10, 5, 10, 0, 11} {
 			c.Notify(tools.Progress{Done: done, Total: 20})
-			time.Sleep(120 * time.Millisecond)
+			time.Sleep(120 * time.Millisecond) // past the tenth of a second in which one is told
 		}
 		c.Notify(tools.Progress{Done: 3})
 		return tools.Result{Text: "done"}, nil

@@ -161,7 +161,7 @@ func TestHTTP_MCP10_idle(t *testing.T) {
 		status, end = kept.stream("/mcp")
 		return status == http.StatusOK
 	})
-	time.Sleep(200 * time.Millisecond)
+	time.Sleep(200 * time.Millisecond) // several times what ends an idle session
 	if r := kept.ask("tools/list", "{}"); r.status != http.StatusOK {
 		t.Errorf("a session with a stream was ended: %d", r.status)
 	}
