@@ -11,11 +11,12 @@ import (
 )
 
 type emulatorCommand struct {
-	Listen   string        `default:"127.0.0.1:8188" help:"Address to serve on; port 0 takes a free one."`
-	As       string        `default:"0.33.0" enum:"0.33.0,0.3.64" help:"Which ComfyUI to speak as: ${enum}."`
-	StepTime time.Duration `default:"0s" help:"Waited at every sampling step."`
-	Fault    []string      `sep:"none" placeholder:"NAME[@ARG]" help:"Misbehave in a named way; may be given several times. The names stand below."`
-	Seed     uint64        `help:"Salt of every drawing."`
+	Listen        string        `default:"127.0.0.1:8188" help:"Address to serve on; port 0 takes a free one."`
+	As            string        `default:"0.33.0" enum:"0.33.0,0.3.64" help:"Which ComfyUI to speak as: ${enum}."`
+	StepTime      time.Duration `default:"0s" help:"Waited at every sampling step."`
+	PreviewMethod string        `default:"none" enum:"none,auto" help:"Whether clients are sent previews, ${enum}; ComfyUI sends none unless it is told to."`
+	Fault         []string      `sep:"none" placeholder:"NAME[@ARG]" help:"Misbehave in a named way; may be given several times. The names stand below."`
+	Seed          uint64        `help:"Salt of every drawing."`
 }
 
 // Help lists the faults below the flags.
@@ -35,7 +36,7 @@ func (emulatorCommand) Help() string {
 
 // Run serves the emulator until the process is told to end.
 func (e *emulatorCommand) Run(p *process) error {
-	opts := emulator.Options{Version: e.As, StepTime: e.StepTime, Seed: e.Seed}
+	opts := emulator.Options{Version: e.As, StepTime: e.StepTime, Seed: e.Seed, NoPreviews: e.PreviewMethod == "none"}
 	for _, text := range e.Fault {
 		f, err := emulator.ParseFault(text)
 		if err != nil {

@@ -105,7 +105,7 @@ for era in legacy modern; do
 	done
 done
 for version in 0.33.0 0.3.64; do
-	start "emulator-$version" '(http:[^ ]+)' "$E2E_BINARY" emulator --listen 127.0.0.1:0 --as "$version"
+	start "emulator-$version" '(http:[^ ]+)' "$E2E_BINARY" emulator --listen 127.0.0.1:0 --as "$version" --step-time 50ms
 	E2E_COMFY_URL=$address E2E_COMFY_AS=$version run "comfy $version" "$python" "$here/python/comfy.py"
 done
 

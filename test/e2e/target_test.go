@@ -96,7 +96,7 @@ func embedded(t *testing.T, dialect string) target {
 	var stop func()
 	start := func(t *testing.T) {
 		t.Helper()
-		stop = startEmulator(t, "--listen", addr, "--as", dialect, "--step-time", "40ms", "--fault", "slow-node@VAEDecode=300ms")
+		stop = startEmulator(t, "--listen", addr, "--as", dialect, "--step-time", "40ms", "--preview-method", "auto", "--fault", "slow-node@VAEDecode=300ms")
 	}
 	start(t)
 	t.Cleanup(func() { stop() })
