@@ -26,6 +26,7 @@ type dialect struct {
 	nosniff         bool // /view says so
 	secFetch        bool // refuses Sec-Fetch-Site: cross-site
 	modelExtensions bool // /experiment/models shows file extensions
+	jobPreviews     bool // a job chooses whether it has previews
 
 	features string   // GET /features, but for max_upload_size
 	folders  []string // GET /models
@@ -56,6 +57,7 @@ func dialectOf(version string) (*dialect, bool) {
 			jobsAPI: true, strictIDs: true, throttled: true, namedCycles: true, namedMissing: true, checksV3: true,
 			reprOptions: true, contained: true, stopsInDecode: true, avDecoder: true, savesPass: true,
 			sortedOutputs: true, replacesNodes: true, nosniff: true, secFetch: true, modelExtensions: true,
+			jobPreviews: true,
 			features: `{"supports_preview_metadata": true, "supports_model_type_tags": true, "max_upload_size": %d, ` +
 				`"extension": {"manager": {"supports_v4": true}}, "node_replacements": true, "assets": false}`,
 			folders: []string{

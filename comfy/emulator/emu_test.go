@@ -1,6 +1,7 @@
 package emulator_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -427,3 +428,47 @@ func TestEMU19_origin(t *testing.T) {
 // TestFileBytes reaches the bound: temporary files go first, then the oldest outputs.
 
 // TestTooManyPixels asks for more than any machine has.
+
+// TestEMU08_previewsByJob: 0.33.0 lets a job choose whether it has previews, and
+// 0.3.64 does not know the field.
+func TestEMU08_previewsByJob(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		version string
+		off     bool // at the server
+		method  any
+		want    bool
+	}{
+		{emulator.V0330, false, nil, true},
+		{emulator.V0330, false, "default", true},
+		{emulator.V0330, false, "none", false},
+		{emulator.V0330, true, "latent2rgb", true},
+		{emulator.V0330, true, "no such", false},
+		{emulator.V0330, true, []int{1}, false},
+		{emulator.V0364, false, "none", true},
+		{emulator.V0364, true, "auto", false},
+	} {
+		s := sketchy(t, emulator.Options{Version: c.version, NoPreviews: c.off})
+		ws := s.dialWS("one", true)
+		ws.until("feature_flags")
+		body := map[string]any{
+			"prompt": txt2img("a", 1, 64, 3), "client_id": "one", "extra_data": map[string]any{"preview_method": c.method},
+		}
+		if a := s.post("/api/prompt", body); a.status != http.StatusOK {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+		got := false
+		for {
+			m, ok := ws.next(waitLong)
+			if !ok || m.err != nil {
+				t.Fatal(m.err)
+			}
+			if got = got || m.binary != nil; bytes.Contains(m.text, []byte(`"execution_success"`)) {
+				break
+			}
+		}
+		if got != c.want {
+			t.Errorf("%s, previews off %v, preview_method %v: previews %v", c.version, c.off, c.method, got)
+		}
+	}
+}

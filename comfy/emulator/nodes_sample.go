@@ -195,7 +195,7 @@ func (c *call) sample(s sampling) (*latent, error) {
 			return nil, errStopped
 		}
 		rep := report{value: step, highest: s.steps}
-		if !c.server.opts.NoPreviews {
+		if c.run.previews() {
 			rep.picture = func() (string, []byte) { return encodeJPEG(thumb.at(step, s.steps)) }
 		}
 		if err := c.report(rep); err != nil {

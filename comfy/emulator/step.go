@@ -17,6 +17,19 @@ type report struct {
 	picture        func() (mime string, data []byte) // nil for none; asked only if somebody looks
 }
 
+// previews says whether the job's steps come with pictures.
+func (r *run) previews() bool {
+	if r.server.kind.jobPreviews {
+		switch method, _ := r.job.extra.get("preview_method"); method {
+		case "none":
+			return false
+		case "auto", "latent2rgb", "taesd":
+			return true
+		}
+	}
+	return !r.server.opts.NoPreviews
+}
+
 // report tells how far a node is. It is where an interrupt takes effect.
 func (c *call) report(rep report) error {
 	r := c.run
