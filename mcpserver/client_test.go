@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -156,4 +157,24 @@ func TestClient_thousand(t *testing.T) {
 		sessions, streams, conns, running := s.server.Open()
 		return sessions+streams+conns+running == 0
 	})
+}
+
+// TestResource_largestEvent: over HTTP+SSE a picture whose event would pass 1 MiB is refused in words, where the official Python client
+// would drop the connection; elsewhere it is read (MCP-35).
+func TestResource_largestEvent(t *testing.T) {
+	t.Parallel()
+	const size = 800_000
+	s := newSet(t, nil, func(s *set) { s.cfg.Images = shelf{"alice/" + pictureID: make([]byte, size)} })
+	ts := s.site(t)
+	for kind, fits := range map[string]bool{"http": true, "sse": false} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			req := mcp.ReadResourceRequest{}
+			req.Params.URI = "comfygate://images/" + pictureID
+			_, err := s.connect(t, ts, kind).ReadResource(t.Context(), req)
+			if fits && err != nil || !fits && (err == nil || !strings.Contains(err.Error(), "bytes is 800000")) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
 }

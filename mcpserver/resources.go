@@ -83,6 +83,10 @@ func (s *Server) decodePicture(raw json.RawMessage) (tools.Args, error) {
 	return &pictureArgs{server: s, id: strings.TrimPrefix(args.URI, pictureURI)}, nil
 }
 
+// eventPicture is the largest picture that goes over HTTP+SSE: the official Python client ends the whole connection at an event of more
+// than 1 MiB (mcp.md 16.1), and base64 and the envelope take their part of that.
+const eventPicture = (1<<20 - 4<<10) / 4 * 3
+
 // pictureArgs are arguments and plan in one: reading a picture needs no choice.
 type pictureArgs struct {
 	server *Server
@@ -103,6 +107,9 @@ func (a *pictureArgs) Run(_ context.Context, c tools.Caller, _ func()) (res tool
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	limit := a.server.cfg.Bounds.ResourceBytes
+	if c.Transport == "sse" {
+		limit = min(limit, eventPicture)
+	}
 	if im.Bytes > limit {
 		return tools.Result{}, &images.BoundsError{What: "bytes", Got: im.Bytes, Max: limit}
 	}

@@ -64,6 +64,7 @@ fi
 for name in "${!COMFYGATE_@}" "${!COMFY_HEADLESS_@}"; do unset "$name"; done
 export COMFYGATE_COMFYUI__BACKEND=embedded COMFYGATE_STORAGE__DIR=$work/state COMFYGATE_OUTPUT__DIR=$work/pictures
 export COMFYGATE_RATELIMIT__{GENERATE,GLOBAL,STATUS}_PER_MINUTE=off COMFYGATE_LOGGING__LEVEL=ERROR
+export COMFYGATE_JOBS__ON_DISCONNECT=cancel # in 2026-07-28 a client cancels by closing its stream, which is also what a drop looks like
 export E2E_BINARY E2E_NODE=$node E2E_INSPECTOR=$tools/npm/node_modules/.bin/mcp-inspector
 E2E_TOKEN=$(head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \n')
 export E2E_TOKEN
