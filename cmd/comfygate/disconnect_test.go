@@ -80,6 +80,7 @@ func (s *site) dropping(t *testing.T, by string) (cut func()) {
 		defer res.Body.Close()                                //nolint:errcheck // it is cut
 		line, _ := bufio.NewReader(res.Body).ReadString('\n') // it is cut
 		heard <- line
+		<-ctx.Done()
 	}()
 	if line := <-heard; !strings.HasPrefix(line, "event:") {
 		t.Fatalf("no stream but %q", line)

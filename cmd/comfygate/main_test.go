@@ -24,7 +24,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			home := env.WorkDir + "/home"
 			env.Setenv("HOME", home)
-			env.Setenv("GORACE", quickExit)
+			env.Vars = append(env.Vars, quickExit)
 			env.Setenv("COMFYGATE_STORAGE__DIR", home+"/data")
 			env.Setenv("COMFYGATE_OUTPUT__DIR", home+"/pictures")
 			return nil

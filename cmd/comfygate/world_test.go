@@ -33,9 +33,12 @@ type world struct {
 func newWorld(t *testing.T, env ...string) *world {
 	t.Helper()
 	home := t.TempDir()
-	w := &world{home, []string{"HOME=" + home, quickExit, "COMFYGATE_STORAGE__DIR=" + filepath.Join(home, "data")}}
+	w := &world{home, []string{"HOME=" + home, searchPath(), quickExit, "COMFYGATE_STORAGE__DIR=" + filepath.Join(home, "data")}}
 	return w.with(env...)
 }
+
+// searchPath leads to this program, under its name, and to the shell.
+func searchPath() string { return "PATH=" + os.Getenv("PATH") } //nolint:forbidigo // TestMain has put the program into it
 
 // with is the same home with more in the environment.
 func (w *world) with(env ...string) *world {
