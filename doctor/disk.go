@@ -37,6 +37,21 @@ func (v *visit) disk() {
 	}
 }
 
+// CheckDataFolder returns why a folder cannot be trusted with keys and the record: a link, no folder, or one that others could change
+// (SC-33). One that is not there is as good as new.
+func CheckDataFolder(dir string) error {
+	fi, err := os.Lstat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case !fi.IsDir():
+		return errors.New("it is a link, or no folder")
+	}
+	return guarded(fi)
+}
+
 // folder looks whether p is a folder of ours that can be written, and returns whether its content and disk are worth a look.
 func (v *visit) folder(p place, stat func(string) (fs.FileInfo, error), check func(fs.FileInfo) error) bool {
 	id := p.id + "_folder"

@@ -108,7 +108,12 @@ func TestOffline_recovery(t *testing.T) {
 // TestOffline_flags: the way on that the error names is one.
 func TestOffline_flags(t *testing.T) {
 	t.Parallel()
-	newWorld(t, "COMFYGATE_COMFYUI__URL=http://"+freeAddr(t)).stdio(t, "--backend=embedded").picture(t, "a cat")
+	addr := freeAddr(t)
+	a := newWorld(t, "COMFYGATE_COMFYUI__URL=http://"+addr).stdio(t, "--backend=embedded")
+	a.picture(t, "a cat")
+	if r := a.report(t); r.Server.URL != "" || strings.Contains(a.err.String(), addr) {
+		t.Errorf("the embedded ComfyUI is said to be at %s: %s", r.Server.URL, a.err)
+	}
 	u := newComfyUI(t, emulator.Options{})
 	newWorld(t, embedded).stdio(t, "--backend=comfyui", "--comfyui-url="+u.url).picture(t, "a cat")
 	if len(u.requests()) == 0 {

@@ -18,6 +18,7 @@ import (
 	"github.com/comfygate/comfygate/comfy/fleet"
 	"github.com/comfygate/comfygate/comfy/workflow"
 	"github.com/comfygate/comfygate/config"
+	"github.com/comfygate/comfygate/doctor"
 	"github.com/comfygate/comfygate/images"
 	"github.com/comfygate/comfygate/jobs"
 	"github.com/comfygate/comfygate/limits"
@@ -99,6 +100,9 @@ func newLog(p *process, cfg config.Config) *zap.Logger {
 }
 
 func (h *house) openRecord(context.Context) error {
+	if err := doctor.CheckDataFolder(h.cfg.Storage.Dir); err != nil {
+		return usageError{fmt.Errorf("COMFYGATE_STORAGE__DIR: %s cannot be used: %w", h.cfg.Storage.Dir, err)}
+	}
 	slot, err := audit.TakeSlot(h.cfg.Storage.Dir)
 	if err != nil {
 		return fmt.Errorf("data folder %s: %w", h.cfg.Storage.Dir, err)
@@ -158,6 +162,14 @@ func (h *house) reachComfyUI(context.Context) error {
 	}
 	h.later("fleet", func(context.Context) error { return h.fleet.Close() })
 	return nil
+}
+
+// upstream is ComfyUI's address as it may be told; the embedded one has none.
+func (h *house) upstream() string {
+	if h.cfg.ComfyUI.Backend == config.BackendEmbedded {
+		return ""
+	}
+	return h.client.Redacted()
 }
 
 // clientConfig is how the configured ComfyUI is reached; doctor uses it too.
@@ -297,7 +309,7 @@ func (h *house) serveTools(pictureURL func(token string) string) error {
 		WebsiteURL: "https://github.com/comfygate/comfygate", Instructions: instructions,
 		Tools: list, Policy: rules, Limiter: rates, Places: places,
 		Audit: h.record, Denials: h.denials, Images: h.store,
-		Upstream: h.client.Redacted(), Structured: mcpserver.Structured(h.cfg.MCP.Structured),
+		Upstream: h.upstream(), Structured: mcpserver.Structured(h.cfg.MCP.Structured),
 		Bounds: mcpserver.Bounds{RequestBytes: h.cfg.Limits.RequestBytes},
 		Log:    h.log.Named("mcp"),
 	})
@@ -329,7 +341,7 @@ func orOff(rate int) int {
 func (h *house) settings() tools.Settings {
 	g, l := h.cfg.Generation, h.cfg.Limits
 	return tools.Settings{
-		Version: version, Backend: h.cfg.ComfyUI.Backend, URL: h.client.Redacted(),
+		Version: version, Backend: h.cfg.ComfyUI.Backend, URL: h.upstream(),
 		MaxWidth: g.MaxWidth, MaxHeight: g.MaxHeight, MaxSteps: g.MaxSteps, MaxCFG: g.MaxCFG, MaxBatch: g.MaxBatch,
 		MaxPromptChars: g.MaxPromptChars, MaxNegativeChars: g.MaxNegativeChars, MaxUpscalePixels: h.cfg.Upscale.MaxOutputPixels,
 		Model:              g.Model,
