@@ -232,6 +232,9 @@ func formBody(t *testing.T, parts []formPart) (string, []byte) {
 
 func (p *player) request(st step) {
 	p.t.Helper()
+	if st.Path == "/api/prompt" {
+		nextMillisecond()
+	}
 	header := http.Header{}
 	for k, v := range st.Headers {
 		header.Set(k, v)

@@ -28,6 +28,10 @@ func TestEMU28_jobsAPI(t *testing.T) {
 	}
 }
 
+// nextMillisecond waits until create_time has moved on: jobs of one millisecond
+// have no order of their own.
+func nextMillisecond() { time.Sleep(2 * time.Millisecond) }
+
 func TestJobsAPI(t *testing.T) {
 	t.Parallel()
 	s := sketchy(t, emulator.Options{})
@@ -37,10 +41,12 @@ func TestJobsAPI(t *testing.T) {
 		t.Fatalf("%s", a.body)
 	}
 	s.wait(testID(1))
+	nextMillisecond()
 	g := small(2)
 	g["3"] = node("PreviewImage", map[string]any{"images": link("1", 0)})
 	s.submit(g, testID(2), "")
 	s.wait(testID(2))
+	nextMillisecond()
 	bad := graph{
 		"1": node("LoadImage", map[string]any{"image": "x.txt"}),
 		"2": node("SaveImage", map[string]any{"images": link("1", 0), "filename_prefix": "x"}),
