@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -63,8 +64,8 @@ func serveStdio(p *process, cfg config.Config, warnings []string) error {
 	}
 	ctx := auth.NewContext(p.ctx, who.Stdio(cfg.Auth.StdioPrincipal))
 	err = h.mcp.ServeStdio(ctx, p.stdin, p.stdout)
-	if p.ctx.Err() != nil {
-		err = nil // told to end: that is no failure
+	if p.ctx.Err() != nil || errors.Is(err, syscall.EPIPE) {
+		err = nil // told to end, or left by the client: that is no failure
 	}
 	return errors.Join(err, h.end(p.ctx))
 }

@@ -16,6 +16,7 @@ func main() { os.Exit(start()) }
 func start() int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	signal.Ignore(syscall.SIGPIPE) // a client that dies is a write that fails: the record still wants its last line
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {

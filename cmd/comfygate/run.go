@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"syscall"
 
 	"github.com/alecthomas/kong"
 )
@@ -91,6 +92,8 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 		return exitOK
 	case errors.As(err, &quiet):
 		return int(quiet)
+	case errors.Is(err, syscall.EPIPE): // as in comfygate config docs | head
+		return exitError
 	case errors.As(err, new(usageError)):
 		fmt.Fprintln(stderr, "comfygate:", err)
 		return exitUsage

@@ -64,6 +64,12 @@ func (w *world) start(t *testing.T, args ...string) *proc {
 
 func (w *world) startProgram(t *testing.T, name string, args ...string) *proc {
 	t.Helper()
+	return w.startWith(t, nil, name, args...)
+}
+
+// startWith starts a program with a stdout of the test's, or its tape if that is nil.
+func (w *world) startWith(t *testing.T, stdout *os.File, name string, args ...string) *proc {
+	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
 		t.Fatal(err)
@@ -71,6 +77,9 @@ func (w *world) startProgram(t *testing.T, name string, args ...string) *proc {
 	cmd := exec.Command(path, args...)
 	p := &proc{cmd: cmd, out: newTape(), err: newTape(), ended: make(chan struct{})}
 	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = w.env, w.home, p.out, p.err
+	if stdout != nil {
+		cmd.Stdout = stdout
+	}
 	cmd.WaitDelay = patience
 	if p.stdin, err = cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
