@@ -7,7 +7,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/comfygate/comfygate/audit"
-	"github.com/comfygate/comfygate/comfy/workflow"
 	"github.com/comfygate/comfygate/config"
 	"github.com/comfygate/comfygate/doctor"
 )
@@ -38,11 +37,11 @@ func (d *doctorCommand) Run(p *process) (err error) {
 	}
 	rules, err := newRules(cfg)
 	if err != nil {
-		return usageError{err}
+		return err
 	}
-	catalog, err := workflow.Load(cfg.Recipes.Dir)
+	catalog, err := newCatalog(cfg)
 	if err != nil {
-		return usageError{err}
+		return err
 	}
 	in := doctor.Input{
 		Version: version, Config: cfg, Warnings: warnings, Server: h.client, Catalog: catalog, Rules: rules,

@@ -147,7 +147,7 @@ func (h *house) reachComfyUI(context.Context) error {
 	}
 	client, err := comfy.New(cfg)
 	if err != nil {
-		return usageError{fmt.Errorf("COMFYGATE_COMFYUI__URL: %w", err)}
+		return usageError{fmt.Errorf("COMFYGATE_COMFYUI__*: %w", err)}
 	}
 	h.client = client
 	h.later("ComfyUI client", func(context.Context) error { return client.Close() })
@@ -234,7 +234,7 @@ func (h *house) openStore(ctx context.Context) (err error) {
 
 // cleaned records a clean-up that did something (SC-34).
 func (h *house) cleaned(r images.CleanReport, err error) {
-	if err != nil {
+	if err != nil && !errors.Is(err, context.Canceled) {
 		h.log.Warn("clean-up of pictures", zap.Error(err))
 	}
 	if r.Removed == 0 {
@@ -259,11 +259,11 @@ const owed = 5 * time.Second
 func (h *house) serveTools(pictureURL func(token string) string) error {
 	rules, err := newRules(h.cfg)
 	if err != nil {
-		return usageError{err}
+		return err
 	}
-	catalog, err := workflow.Load(h.cfg.Recipes.Dir)
+	catalog, err := newCatalog(h.cfg)
 	if err != nil {
-		return usageError{err}
+		return err
 	}
 	rates, err := limits.New(limits.Config{
 		GeneratePerMinute: orOff(h.cfg.RateLimit.GeneratePerMinute),
@@ -272,7 +272,7 @@ func (h *house) serveTools(pictureURL func(token string) string) error {
 		StatusPerMinute:   orOff(h.cfg.RateLimit.StatusPerMinute),
 	})
 	if err != nil {
-		return usageError{err}
+		return usageError{fmt.Errorf("COMFYGATE_RATELIMIT__*: %w", err)}
 	}
 	places := limits.NewPlaces(h.cfg.Limits.Pending, h.cfg.Limits.PendingPerPrincipal)
 	h.jobs, err = jobs.New(jobs.Config{
@@ -317,7 +317,7 @@ func (h *house) serveTools(pictureURL func(token string) string) error {
 }
 
 func newRules(cfg config.Config) (*policy.Rules, error) {
-	return policy.New(policy.Config{
+	rules, err := policy.New(policy.Config{
 		ModelExtensions:   cfg.Policy.ModelExtensions,
 		UpscaleExtensions: cfg.Policy.UpscaleExtensions,
 		ModelAllow:        cfg.Policy.ModelAllow,
@@ -328,6 +328,18 @@ func newRules(cfg config.Config) (*policy.Rules, error) {
 		MaxPixels:         cfg.Limits.JobPixels,
 		MaxWork:           cfg.Limits.WorkUnits,
 	})
+	if err != nil {
+		return nil, usageError{fmt.Errorf("COMFYGATE_POLICY__*: %w", err)}
+	}
+	return rules, nil
+}
+
+func newCatalog(cfg config.Config) (*workflow.Catalog, error) {
+	catalog, err := workflow.Load(cfg.Recipes.Dir)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("COMFYGATE_RECIPES__DIR: %w", err)}
+	}
+	return catalog, nil
 }
 
 // orOff translates a setting's `off`, which is 0, into the limiter's.
