@@ -70,7 +70,7 @@ func TestSec_SC61_upstreamErrors(t *testing.T) {
 			}
 			t.Run(transport+", "+name, func(t *testing.T) {
 				t.Parallel()
-				u := newComfyUI(t, emulator.Options{})
+				u := newComfyUI(t, emulator.Options{NoPreviews: true})
 				w := newWorld(t, append(unlimited(), u.on(), "COMFYGATE_SERVER__ENV="+mode, "COMFYGATE_RETRY__MAX_RETRIES=0")...)
 				a := w.by(t, transport)
 				picture := ""
