@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -30,7 +31,10 @@ func bare(ctx context.Context, args []string) error {
 		}
 		srv := &http.Server{Handler: server.NewStreamableHTTPServer(s), ReadHeaderTimeout: 5 * time.Second}
 		context.AfterFunc(ctx, func() { _ = srv.Close() })
-		return srv.Serve(lis)
+		if err := srv.Serve(lis); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
 	default:
 		return fmt.Errorf("unknown mode %q", args[0])
 	}
