@@ -1,6 +1,9 @@
 package main
 
 import (
+	"flag"
+	"runtime"
+	"strconv"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -8,6 +11,10 @@ import (
 
 // TestMain lets the test binary be the program too: started under the program's name, found in PATH, it runs main.
 func TestMain(m *testing.M) {
+	// While processes start, work and end, other tests may go on.
+	if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
+		panic(err)
+	}
 	testscript.Main(m, map[string]func(){
 		"comfygate":          main,
 		"comfygate-leftover": leftover,
