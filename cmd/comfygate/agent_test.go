@@ -24,7 +24,6 @@ type agent struct {
 
 	mu       sync.Mutex
 	progress map[string][]float64 // by progress token
-	heard    chan struct{}        // has room for one: there is more
 }
 
 // stdio starts comfygate as Claude Desktop does and connects to it. args are further ones of serve.
@@ -35,7 +34,12 @@ func (w *world) stdio(t *testing.T, args ...string) *agent {
 
 func (p *proc) overPipes(t *testing.T) *agent {
 	t.Helper()
-	return p.connect(t, client.NewClient(transport.NewIO(p.out.reader(), p.stdin, io.NopCloser(strings.NewReader("")))))
+	return p.connect(t, p.pipes())
+}
+
+// pipes is a client at the process' stdin and stdout.
+func (p *proc) pipes() *client.Client {
+	return client.NewClient(transport.NewIO(p.out.reader(), p.stdin, io.NopCloser(strings.NewReader(""))))
 }
 
 // A site is a comfygate that listens.
@@ -83,7 +87,13 @@ func pairs(list []string) map[string]string {
 
 func (p *proc) connect(t *testing.T, c *client.Client) *agent {
 	t.Helper()
-	a := &agent{proc: p, c: c, progress: make(map[string][]float64), heard: make(chan struct{}, 1)}
+	return p.connectAs(t, c, mcp.LATEST_LEGACY_PROTOCOL_VERSION)
+}
+
+// connectAs connects in a revision of MCP.
+func (p *proc) connectAs(t *testing.T, c *client.Client, revision string) *agent {
+	t.Helper()
+	a := &agent{proc: p, c: c, progress: make(map[string][]float64)}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	t.Cleanup(func() {
 		cancel()
@@ -93,8 +103,8 @@ func (p *proc) connect(t *testing.T, c *client.Client) *agent {
 		t.Fatal(err)
 	}
 	c.OnNotification(a.hear)
-	hello := mcp.InitializeRequest{}
-	hello.Params.ProtocolVersion = mcp.LATEST_LEGACY_PROTOCOL_VERSION
+	var hello mcp.InitializeRequest
+	hello.Params.ProtocolVersion = revision
 	hello.Params.ClientInfo = mcp.Implementation{Name: "front-door", Version: "1"}
 	var err error
 	if a.hello, err = c.Initialize(soon(t), hello); err != nil {
@@ -110,12 +120,8 @@ func (a *agent) hear(n mcp.JSONRPCNotification) {
 	token, _ := n.Params.AdditionalFields["progressToken"].(string)
 	done, _ := n.Params.AdditionalFields["progress"].(float64)
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.progress[token] = append(a.progress[token], done)
-	a.mu.Unlock()
-	select {
-	case a.heard <- struct{}{}:
-	default:
-	}
 }
 
 // told is the progress told for a token so far.

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mark3labs/mcp-go/client"
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"github.com/comfygate/comfygate/audit"
@@ -164,6 +165,39 @@ func (w *world) told(t *testing.T, id string) {
 	}
 	if list[0].Kind != audit.Start || list[len(list)-1].Kind != audit.Stop {
 		t.Errorf("it begins with %s and ends with %s", list[0].Kind, list[len(list)-1].Kind)
+	}
+}
+
+// TestMainJob_revisions: a client of whichever revision of MCP gets its picture, and hears of it on the way.
+func TestMainJob_revisions(t *testing.T) {
+	t.Parallel()
+	for _, revision := range []string{"2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"} {
+		for by, connect := range map[string]func(*testing.T, *world) *agent{
+			"stdio": func(t *testing.T, w *world) *agent {
+				t.Helper()
+				p := w.start(t, "serve")
+				return p.connectAs(t, p.pipes(), revision)
+			},
+			"http": func(t *testing.T, w *world) *agent {
+				t.Helper()
+				s := w.http(t)
+				c, err := client.NewStreamableHttpClient(s.url + "/mcp")
+				if err != nil {
+					t.Fatal(err)
+				}
+				return s.connectAs(t, c, revision)
+			},
+		} {
+			t.Run(revision+" over "+by, func(t *testing.T) {
+				t.Parallel()
+				a := connect(t, newWorld(t, embedded))
+				if got := a.hello.ProtocolVersion; got != revision {
+					t.Errorf("revision %s was agreed", got)
+				}
+				a.picture(t, "a cat")
+				a.progressed(t, "generate")
+			})
+		}
 	}
 }
 

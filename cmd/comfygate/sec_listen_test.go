@@ -130,6 +130,20 @@ func TestSec_SC09_host(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a port that is taken", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, embedded)
+		s := w.http(t)
+		_, port, err := net.SplitHostPort(strings.TrimPrefix(s.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := w.with("COMFYGATE_HTTP__PORT="+port).run(t, "serve", "--transport", "http")
+		if out.code != exitError || !strings.Contains(out.err, "127.0.0.1:"+port) {
+			t.Errorf("exit code %d: %s", out.code, out.err)
+		}
+		s.streamable(t).report(t)
+	})
 	t.Run("no flag goes round the policy", func(t *testing.T) {
 		t.Parallel()
 		if out := newWorld(t).run(t, "serve", "--transport", "http", "--host", "0.0.0.0"); out.code != exitUsage {
@@ -303,6 +317,7 @@ func TestSec_SC11_exposed(t *testing.T) {
 						t.Errorf("start %d: events %+v", start, events)
 					}
 				}
+				w.whole(t)
 			})
 		}
 	}
