@@ -109,7 +109,7 @@ func (c *conn) receive(ctx context.Context, message []byte) *protocolError {
 	case e.id == nil:
 		c.server.handle(c.server.mcp.WithContext(withRequest(ctx, req), c), message)
 	case e.method == string(mcp.MethodInitialize):
-		c.serve(ctx, req, message)
+		c.answer(ctx, c.serve(ctx, req, message))
 	default:
 		return c.begin(ctx, req, e, message)
 	}
@@ -134,9 +134,10 @@ func (c *conn) begin(ctx context.Context, req *request, e envelope, message []by
 	c.calls.Go(func() {
 		defer ended()
 		defer cancel(nil)
-		defer c.busy.Add(-1)
-		defer remove()
-		c.serve(ctx, req, message)
+		b := c.serve(ctx, req, message)
+		remove() // before the answer is out: who has it may use the id again
+		c.busy.Add(-1)
+		c.answer(ctx, b)
 	})
 	return nil
 }
@@ -169,7 +170,8 @@ func (c *conn) admit(e envelope) *protocolError {
 	return fault
 }
 
-func (c *conn) serve(ctx context.Context, req *request, message []byte) {
+// serve returns the answer to a request, nil for none.
+func (c *conn) serve(ctx context.Context, req *request, message []byte) []byte {
 	ctx = c.server.mcp.WithContext(withRequest(ctx, req), c)
 	answer := c.server.handle(ctx, message)
 	if req.override != nil {
@@ -177,14 +179,21 @@ func (c *conn) serve(ctx context.Context, req *request, message []byte) {
 		answer = req.override
 	}
 	if answer == nil || errors.Is(context.Cause(ctx), tools.ErrCancelRequested) {
-		return // a cancelled request is not answered
+		return nil // a cancelled request is not answered
 	}
 	b, err := json.Marshal(answer)
 	if err != nil {
 		c.server.log.Error("answer could not be encoded", zap.Error(err))
 		b = encode(&protocolError{code: mcp.INTERNAL_ERROR, id: req.id, text: "internal error"})
 	}
-	c.push(context.WithoutCancel(ctx), b)
+	return b
+}
+
+// answer queues an answer, if there is one; it is owed even where the request was cut short.
+func (c *conn) answer(ctx context.Context, b []byte) {
+	if b != nil {
+		c.push(context.WithoutCancel(ctx), b)
+	}
 }
 
 // encode makes a message of a refusal.
