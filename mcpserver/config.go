@@ -98,8 +98,10 @@ type Config struct {
 	Upstream   string
 	BasePath   string     // what a proxy in front takes off paths, as /pictures; clients of HTTP+SSE are told to post below it
 	Structured Structured // default [Never]
-	Bounds     Bounds
-	Log        *zap.Logger
+	// Clean takes credentials out of what a fault says: ComfyUI may quote the very one it was sent. Default: nothing is taken out.
+	Clean  func(text string) string
+	Bounds Bounds
+	Log    *zap.Logger
 }
 
 func (c Config) validate() error {

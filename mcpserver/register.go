@@ -84,7 +84,7 @@ type publicFault struct {
 func (s *Server) public(c *call, err error) publicFault {
 	f := s.explain(c, err)
 	return publicFault{
-		Code: f.Code, Message: f.Message, Suggestions: f.Suggestions, Retryable: f.Retryable,
+		Code: f.Code, Message: s.cfg.Clean(f.Message), Suggestions: f.Suggestions, Retryable: f.Retryable,
 		RetryAfterMS: f.RetryAfter.Milliseconds(), CallID: c.id,
 	}
 }

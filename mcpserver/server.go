@@ -45,6 +45,9 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Denials == nil {
 		cfg.Denials = single{cfg.Audit}
 	}
+	if cfg.Clean == nil {
+		cfg.Clean = func(text string) string { return text }
+	}
 	if cfg.Structured == "" {
 		cfg.Structured = Never
 	}

@@ -162,3 +162,19 @@ func TestSec_SC61_executionErrors(t *testing.T) {
 		})
 	}
 }
+
+// TestSec_SC61_quotedCredential: a ComfyUI that quotes the credential it was sent does not make callers read it.
+func TestSec_SC61_quotedCredential(t *testing.T) {
+	t.Parallel()
+	const secret = "quoted-CREDENTIAL-4711"
+	body := `{"error":{"type":"invalid_prompt","message":"no access for ` + secret + ` here","details":"","extra_info":{}},"node_errors":{}}`
+	u := newComfyUI(t, emulator.Options{NoPreviews: true})
+	u.instead(at("POST /prompt", respond(http.StatusBadRequest, "application/json", body)))
+	w := newWorld(t, append(unlimited(), u.on(), "COMFYGATE_COMFYUI__API_KEY="+secret)...)
+	a := w.by(t, "stdio")
+	out := a.call(t, "generate", args{"prompt": "a cat", "width": 64, "height": 64, "steps": 1})
+	status := a.call(t, "status", nil)
+	if !strings.Contains(out.text, "UPSTREAM_REJECTED") || strings.Contains(out.text+status.text, "CREDENTIAL") {
+		t.Errorf("the agent reads %s\n%s", out.text, status.text)
+	}
+}

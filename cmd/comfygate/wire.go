@@ -294,7 +294,7 @@ func (h *house) serveTools(pictureURL func(token string) string) error {
 	h.later("jobs", h.jobs.Close)
 	env := tools.Env{
 		Jobs: h.jobs, Pictures: h.store, Server: tools.OverFleet(h.fleet), Catalog: catalog, Rules: rules,
-		Rates: rates, Places: places, Explain: mcpserver.Explain, Settings: h.settings(),
+		Rates: rates, Places: places, Explain: h.explain, Settings: h.settings(),
 	}
 	if h.links != nil {
 		env.Links = pictureLinks{h.links, h.store, pictureURL}
@@ -310,6 +310,7 @@ func (h *house) serveTools(pictureURL func(token string) string) error {
 		Tools: list, Policy: rules, Limiter: rates, Places: places,
 		Audit: h.record, Denials: h.denials, Images: h.store,
 		Upstream: h.upstream(), Structured: mcpserver.Structured(h.cfg.MCP.Structured),
+		Clean:  h.cfg.Redactor().Clean,
 		Bounds: mcpserver.Bounds{RequestBytes: h.cfg.Limits.RequestBytes},
 		Log:    h.log.Named("mcp"),
 	})
@@ -340,6 +341,13 @@ func newCatalog(cfg config.Config) (*workflow.Catalog, error) {
 		return nil, usageError{fmt.Errorf("COMFYGATE_RECIPES__DIR: %w", err)}
 	}
 	return catalog, nil
+}
+
+// explain words an error for a caller, without any credential of ours that ComfyUI may have quoted in it.
+func (h *house) explain(err error) *tools.Fault {
+	f := mcpserver.Explain(err)
+	f.Message = h.cfg.Redactor().Clean(f.Message)
+	return f
 }
 
 // orOff translates a setting's `off`, which is 0, into the limiter's.
