@@ -1,0 +1,49 @@
+package workflow
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/comfygate/comfygate/comfy"
+)
+
+// A Document is a workflow as it was read: a graph that a server runs, or one as ComfyUI's editor saves it. Exactly one is set.
+type Document struct {
+	Graph comfy.Graph
+	UI    *UI
+}
+
+// A Converted is a document as a graph that a server runs, with what else the document says.
+type Converted struct {
+	Graph  comfy.Graph
+	Offers []Offer         // the inputs that a caller may set, the most telling first
+	Files  []ModelFileHint // the model files that its author named, without doubles, by folder and name
+	Notes  []string        // what a reader should know: what was left out, and why. Safe to show
+}
+
+// A ModelFileHint is a model file that a workflow's author says it needs. All of it is the author's claim, not checked.
+type ModelFileHint struct {
+	Name   string // file name
+	Folder string // below models/
+	URL    string // where the author had it from; may be empty
+}
+
+// An UnknownClassError says which node classes a server lacks. No part of the workflow was converted.
+type UnknownClassError struct{ Classes []UnknownClass }
+
+// An UnknownClass is a node class that a server does not have. Texts are the author's, cut short.
+type UnknownClass struct {
+	Class   string
+	Node    string // id of the first node of that class
+	Package string // where the file says that it comes from; empty when it does not
+}
+
+func (e *UnknownClassError) Error() string {
+	names := make([]string, 0, len(e.Classes))
+	for _, c := range e.Classes {
+		names = append(names, short(c.Class))
+	}
+	return "this ComfyUI lacks nodes of the workflow: " + strings.Join(names, ", ")
+}
+
+var errNotYet = errors.New("not yet")
