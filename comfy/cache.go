@@ -20,6 +20,7 @@ type cache[T any] struct {
 	start starter
 	mu    sync.Mutex
 	cells map[string]*cell[T]
+	most  int // keys; 0 means cacheKeys
 }
 
 type cell[T any] struct {
@@ -50,7 +51,7 @@ func (c *cache[T]) cell(ctx context.Context, key string, load func(context.Conte
 	if have := c.cells[key]; have != nil && have.fresh() {
 		return have, nil
 	}
-	if c.cells == nil || len(c.cells) >= cacheKeys {
+	if c.cells == nil || len(c.cells) >= orDefault(c.most, cacheKeys) {
 		c.cells = make(map[string]*cell[T])
 	}
 	fresh := &cell[T]{done: make(chan struct{})}

@@ -26,6 +26,7 @@ type call struct {
 	length int64 // of body; 0 = unknown
 	mime   string
 	plain  bool // ask for the bytes as they are, not compressed
+	bare   bool // not below /api
 	within time.Duration
 
 	rejects bool // a 400 is a *RejectedError
@@ -52,6 +53,9 @@ func (c *Client) exchange(ctx context.Context, call call, read func(*http.Respon
 	bounded, cancel := context.WithTimeout(ctx, call.within)
 	defer cancel()
 	u := c.base.at(call.query, call.route...)
+	if call.bare {
+		u = c.base.outside(call.route...)
+	}
 	req, err := http.NewRequestWithContext(bounded, orDefault(call.method, http.MethodGet), u.String(), call.body)
 	if err != nil {
 		return fmt.Errorf("%w: no such request", ErrProtocol) // the cause would print the URL

@@ -32,6 +32,8 @@ type Client struct {
 	models  cache[[]ModelFile]
 	embeds  cache[[]string]
 	metas   cache[map[string]string]
+	shipped cache[[]Template]
+	files   cache[[]byte] // of templates
 
 	mu     sync.Mutex
 	closed bool
@@ -71,7 +73,8 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	c.socket = newSocket(c)
-	for _, start := range []*starter{&c.classes.start, &c.single.start, &c.models.start, &c.embeds.start, &c.metas.start} {
+	c.files.most = keptTemplates
+	for _, start := range []*starter{&c.classes.start, &c.single.start, &c.models.start, &c.embeds.start, &c.metas.start, &c.shipped.start, &c.files.start} {
 		*start = c.background
 	}
 	if base.insecure() {

@@ -101,7 +101,9 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.busy.Add(1)
 	defer f.busy.Done()
 	path, ok := strings.CutPrefix(r.URL.Path, f.prefix+"/api")
-	if !ok {
+	if bare, found := strings.CutPrefix(path, f.prefix+"/templates/"); !ok && found { // the one route that is nowhere else
+		path = "/templates/" + bare
+	} else if !ok {
 		f.t.Errorf("request outside of the /api form: %s", r.URL.Path) // CLIENT-HTTP-2
 	}
 	for name := range r.Header {

@@ -141,4 +141,6 @@ func (c *Client) Forget() {
 	c.models.forget()
 	c.embeds.forget()
 	c.metas.forget()
+	c.shipped.forget()
+	c.files.forget()
 }

@@ -89,6 +89,15 @@ func (t target) at(query url.Values, segments ...string) *url.URL {
 	return u
 }
 
+// outside returns the URL of a route that is not below /api.
+func (t target) outside(segments ...string) *url.URL {
+	u := t.url.JoinPath()
+	for _, s := range segments {
+		u = u.JoinPath(url.PathEscape(s))
+	}
+	return u
+}
+
 // socket returns the WebSocket's URL (SC-16). Comfy Cloud has it only without /api.
 func (t target) socket(query url.Values) *url.URL {
 	u := t.at(query, "ws")
