@@ -19,6 +19,7 @@ type Fault struct {
 	Problem            string
 	Got                string // what was there, as JSON, at most 100 characters
 	Fits               string // what would fit; may be empty
+	Rule               string // of [Secure], which the input breaks; empty where the server would refuse it
 }
 
 // Fit returns every fault of g at a server that has info, by node and input; none means that the server takes it, so far as a list of
