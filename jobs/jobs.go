@@ -55,7 +55,9 @@ type Spec struct {
 	CallID string
 	Tool   string
 	Graph  comfy.Graph
-	Output string // node whose pictures are the result
+	// Output is the node whose pictures are the result, exactly Count of them. Empty: the results of every output node, of every
+	// kind and in any number (Count is not asked then), become [Job.Outputs].
+	Output string
 	// Inputs are pictures of ours that the graph loads: node id → picture id. Each is uploaded before the submission and the
 	// node's "image" input set to the name that the server returned (CLIENT-FILE-1…3).
 	Inputs  map[string]string
@@ -87,9 +89,10 @@ type Job struct {
 	CallID   string
 	State    State
 	Progress Progress
-	Images   []images.Image
-	Err      error // why it failed; nil otherwise
-	SaveErr  error // why pictures could not be copied to the output folder
+	Images   []images.Image // all pictures
+	Outputs  []Output       // all results, by node; only of a job without [Spec.Output]
+	Err      error          // why it failed; nil otherwise
+	SaveErr  error          // why pictures or files could not be copied to the output folder
 	Seed     *uint64
 	Model    string
 	Summary  map[string]string

@@ -37,6 +37,8 @@ func (e *Env) answer(ctx context.Context, c Caller, j jobs.Job, format images.Fo
 	switch {
 	case !j.Over():
 		return e.accepted(c, j), nil
+	case j.State == jobs.Succeeded && len(j.Outputs) > 0:
+		return e.outputs(ctx, c, j, format), nil
 	case j.State == jobs.Succeeded:
 		return e.finished(ctx, c, j, format), nil
 	}
