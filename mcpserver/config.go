@@ -18,7 +18,7 @@ import (
 
 // Policy judges requests; *policy.Rules is one.
 type Policy interface {
-	Decide(policy.Request) policy.Decision
+	Decide(ctx context.Context, req policy.Request) policy.Decision
 	Hash() string
 }
 
@@ -52,6 +52,11 @@ type Denials interface {
 // Images reads stored pictures; *images.Store is one.
 type Images interface {
 	Open(owner, id string) (io.ReadSeekCloser, images.Image, error)
+}
+
+// Inbox knows whose upload link a token is; *tools.Inbox is one.
+type Inbox interface {
+	Claim(token string) (tools.Delivery, error)
 }
 
 // Structured says when tools that may return pictures send structured content as well (MCP__STRUCTURED).
@@ -94,6 +99,7 @@ type Config struct {
 	Audit                Audit
 	Denials              Denials // default: each refusal is a record of its own
 	Images               Images  // nil: there are no resources
+	Inbox                Inbox   // nil: there are no upload links, and Upload must not be called
 	// Upstream is ComfyUI's URL without credentials and query. Faults name it to callers over stdio and to those with the scope operate.
 	Upstream   string
 	BasePath   string     // what a proxy in front takes off paths, as /pictures; clients of HTTP+SSE are told to post below it

@@ -110,7 +110,7 @@ type rules struct {
 	deny func(policy.Request) bool
 }
 
-func (r rules) Decide(req policy.Request) policy.Decision {
+func (r rules) Decide(_ context.Context, req policy.Request) policy.Decision {
 	if r.deny != nil && r.deny(req) {
 		return policy.Decision{Rule: "test-deny", Reason: "the test says no"}
 	}

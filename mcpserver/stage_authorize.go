@@ -13,7 +13,9 @@ func (p *pipeline) authorize(next handler) handler {
 		req := c.plan.Policy()
 		req.Principal, req.Role, req.Scopes = c.principal.Name, c.principal.Role, c.principal.Scopes
 		req.Tool, req.Scope = c.tool.Name, c.tool.Scope
-		if c.decision = p.policy.Decide(req); !c.decision.Allowed {
+		req.Method, req.Transport, req.Now = c.principal.Method, c.transport, c.arrived.Unix()
+		req.Args, req.Cost = c.doc, c.plan.Cost().Work
+		if c.decision = p.policy.Decide(ctx, req); !c.decision.Allowed {
 			return tools.Result{}, &policy.DeniedError{Decision: c.decision}
 		}
 		return next(ctx, c)

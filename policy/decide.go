@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"math/bits"
@@ -26,18 +27,21 @@ const (
 	RuleWork      = "work"
 )
 
-// Decide judges a request. Every rule may deny and none can allow what another denies; what no rule denies, and only
-// that, is allowed. The rules are asked in a fixed order, cheapest first, and the first denial is the verdict.
-func (r *Rules) Decide(req Request) Decision {
+// Decide judges a request. The built-in guards are asked first, in a fixed order, cheapest first; each may deny and none can allow
+// what another denies. Where there is a policy file its rules are asked then. Ctx bounds the conditions of these; its end denies.
+func (r *Rules) Decide(ctx context.Context, req Request) Decision {
 	if r == nil || r.hash == "" {
 		return Decision{Rule: RuleNone, Reason: "no policy is loaded"}
 	}
-	for _, rule := range []func(*Request) *Decision{
+	for _, guard := range []func(*Request) *Decision{
 		r.principal, r.tool, r.scope, r.models, r.nodes, r.size,
 	} {
-		if d := rule(&req); d != nil {
+		if d := guard(&req); d != nil {
 			return *d
 		}
+	}
+	if r.file != nil {
+		return r.file.decide(ctx, &req)
 	}
 	return Decision{Allowed: true, Rule: RuleAllow}
 }
@@ -70,8 +74,8 @@ func (r *Rules) tool(req *Request) *Decision {
 }
 
 // scope asks role and scopes alike: a token's scopes narrow its role and never widen it.
-func (*Rules) scope(req *Request) *Decision {
-	role := ScopesOf(req.Role)
+func (r *Rules) scope(req *Request) *Decision {
+	role := r.ScopesOf(req.Role)
 	switch {
 	case role == nil:
 		return deny(RuleRole, "the caller has no role")
@@ -97,11 +101,63 @@ func (r *Rules) nodes(req *Request) *Decision {
 		return deny(RuleNodeCount, "the graph has %d nodes; at most %d are allowed", len(req.Nodes), r.cfg.MaxNodes)
 	}
 	for _, n := range req.Nodes {
-		switch {
-		case !allowedModule(n.Module):
+		switch class := r.class(n); {
+		case class == granted:
+		case class == foreign:
 			return deny(RuleModules, "node %s: the class %s is not one of ComfyUI's own", quoted(n.ID), quoted(n.Class))
-		case n.API || deniedClass(n.Class):
+		case class == refused:
 			return deny(RuleClasses, "node %s: the class %s is not allowed", quoted(n.ID), quoted(n.Class))
+		}
+		if d := r.inputs(&n); d != nil {
+			return d
+		}
+	}
+	return nil
+}
+
+// What is thought of a class.
+type standing int
+
+const (
+	granted standing = iota
+	foreign          // of a module that is not ComfyUI's own
+	refused
+)
+
+func (r *Rules) class(n Node) standing {
+	var file NodesFile
+	if r.file != nil {
+		file = r.file.file.Nodes
+	}
+	named := func(globs []string, word string) bool {
+		return slices.ContainsFunc(globs, func(glob string) bool { return globbed(glob, word) })
+	}
+	switch {
+	case named(file.Deny, n.Class):
+		return refused
+	case n.Module != "" && named(file.Allow, n.Class):
+		return granted
+	case n.Module != "" && named(file.Modules, n.Module):
+		if deniedClass(n.Class) {
+			return refused
+		}
+		return granted
+	case !allowedModule(n.Module):
+		return foreign
+	case n.API || deniedClass(n.Class):
+		return refused
+	}
+	return granted
+}
+
+// inputs holds a node to the file's constraints.
+func (r *Rules) inputs(n *Node) *Decision {
+	if r.file == nil {
+		return nil
+	}
+	for i := range r.file.constraints {
+		if input, problem := r.file.constraints[i].denies(n); problem != "" {
+			return deny(RuleConstraint, "node %s: the input %s of %s %s", quoted(n.ID), quoted(input), quoted(n.Class), problem)
 		}
 	}
 	return nil

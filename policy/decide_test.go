@@ -94,7 +94,7 @@ func TestDecide(t *testing.T) {
 			if tt.edit != nil {
 				tt.edit(&req)
 			}
-			d := rules(t, tt.cfg).Decide(req)
+			d := rules(t, tt.cfg).Decide(t.Context(), req)
 			if d.Rule != tt.rule || d.Allowed != (tt.rule == policy.RuleAllow) {
 				t.Errorf("Decide = %+v, want rule %s", d, tt.rule)
 			}
@@ -109,7 +109,7 @@ func TestDecide(t *testing.T) {
 func TestDecide_POL01_noRulesDeny(t *testing.T) {
 	t.Parallel()
 	for name, r := range map[string]*policy.Rules{"nil": nil, "zero": {}} {
-		if d := r.Decide(good()); d.Allowed || d.Rule != policy.RuleNone {
+		if d := r.Decide(t.Context(), good()); d.Allowed || d.Rule != policy.RuleNone {
 			t.Errorf("%s rules decide %+v", name, d)
 		}
 		if r.AllowModel(policy.Checkpoint, "a.safetensors") || r.Hash() != "" {
@@ -126,7 +126,7 @@ func TestDecide_SC52_denialsOfModelsAreAlike(t *testing.T) {
 	for _, name := range []string{"secret.safetensors", "a.ckpt", "../a.safetensors", ""} {
 		req := good()
 		req.Models = []policy.Model{{Kind: policy.Checkpoint, Name: name}}
-		seen[r.Decide(req)] = true
+		seen[r.Decide(t.Context(), req)] = true
 	}
 	if len(seen) != 1 {
 		t.Errorf("denials of models differ: %v", seen)
@@ -138,7 +138,7 @@ func TestDecide_reasonIsSafeToShow(t *testing.T) {
 	t.Parallel()
 	req := good()
 	req.Nodes[0] = policy.Node{ID: "\x1b[2J\n", Class: "Evil\u202e" + strings.Repeat("x", 1000)}
-	d := rules(t, policy.Config{}).Decide(req)
+	d := rules(t, policy.Config{}).Decide(t.Context(), req)
 	if strings.ContainsAny(d.Reason, "\x1b\n\u202e") || len(d.Reason) > 300 {
 		t.Errorf("reason %q", d.Reason)
 	}
@@ -183,7 +183,7 @@ func TestDecide_SC59_rolesAndTools(t *testing.T) {
 	for _, role := range []policy.Role{policy.Viewer, policy.Operator, policy.Admin} {
 		for tool, scope := range need {
 			req := policy.Request{Principal: "p", Role: role, Scopes: policy.ScopesOf(role), Tool: tool, Scope: scope}
-			if d := r.Decide(req); d.Allowed != slices.Contains(policy.ScopesOf(role), scope) {
+			if d := r.Decide(t.Context(), req); d.Allowed != slices.Contains(policy.ScopesOf(role), scope) {
 				t.Errorf("%s, %s: %+v", role, tool, d)
 			}
 		}
@@ -218,14 +218,14 @@ func TestDecide_POL01_denialsNeverAllowMore(t *testing.T) {
 			t.Fatal(err)
 		}
 		req := drawRequest(t)
-		was, is := w.Decide(req), n.Decide(req)
+		was, is := w.Decide(t.Context(), req), n.Decide(t.Context(), req)
 		if is.Allowed && !was.Allowed {
 			t.Fatalf("%+v denies with %s what the narrower %+v allows", wide, was.Rule, narrow)
 		}
 		if was.Rule == "" || is.Rule == "" {
 			t.Fatal("a decision without a rule")
 		}
-		if again := w.Decide(req); again != was {
+		if again := w.Decide(t.Context(), req); again != was {
 			t.Fatalf("the same request is judged %+v, then %+v", was, again)
 		}
 	})

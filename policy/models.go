@@ -26,8 +26,12 @@ func (r *Rules) AllowModel(kind Kind, name string) bool {
 	}
 	name = fold(name)
 	return r.allowExtension(kind, path.Ext(name)) &&
-		(len(r.cfg.ModelAllow) == 0 || matchAny(r.cfg.ModelAllow, name)) &&
-		!matchAny(r.cfg.ModelDeny, name)
+		listedModel(r.cfg.ModelAllow, r.cfg.ModelDeny, name) &&
+		(r.file == nil || listedModel(r.file.file.Models.Allow, r.file.file.Models.Deny, name))
+}
+
+func listedModel(allow, deny []string, name string) bool {
+	return (len(allow) == 0 || matchAny(allow, name)) && !matchAny(deny, name)
 }
 
 // Filter returns those of names that [Rules.AllowModel] lets through, in their order.

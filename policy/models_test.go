@@ -138,7 +138,7 @@ func TestFilter_SC52_nothingDeniedIsListed(t *testing.T) {
 			}
 			req := good()
 			req.Models = []policy.Model{{Kind: kind, Name: name}}
-			if r.Decide(req).Allowed != slices.Contains(kept, name) {
+			if r.Decide(t.Context(), req).Allowed != slices.Contains(kept, name) {
 				t.Fatalf("%q: listed or not, against Decide", name)
 			}
 		}

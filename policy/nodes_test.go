@@ -10,7 +10,7 @@ func allowsClass(t *testing.T, class, module string) bool {
 	t.Helper()
 	req := good()
 	req.Nodes = []policy.Node{{ID: "1", Class: class, Module: module}}
-	return rules(t, policy.Config{}).Decide(req).Allowed
+	return rules(t, policy.Config{}).Decide(t.Context(), req).Allowed
 }
 
 // CLIENT-SEC-3, T34: core classes that are denied all the same.

@@ -56,6 +56,9 @@ type Node struct {
 	Class  string
 	Module string // python_module of the class in the live object_info; empty when unknown
 	API    bool   // the class sends data to a paid service (api_node)
+	// Inputs are the node's values, as JSON has them, whole numbers of any Go type; [Linked] where another node gives the value.
+	// They are judged by a policy file's constraints.
+	Inputs map[string]any
 }
 
 // A Request is the whole of what a call would do, resolved: what is judged is what runs (POL-07).
@@ -63,15 +66,20 @@ type Request struct {
 	Principal string
 	Role      Role
 	Scopes    []Scope
+	Method    string // how the caller was recognised
+	Transport string // stdio, http, sse
+	Now       int64  // Unix seconds of the call
 	Tool      string
 	Scope     Scope // the tool's
 	Models    []Model
 	Nodes     []Node
-	Width     int   // of one output picture, pixels; 0 where there is none
-	Height    int   // likewise
-	Count     int   // pictures
-	Steps     int   // sampling steps of one picture, all passes together
-	Pixels    int64 // width × height × count of the largest pass
+	Width     int            // of one output picture, pixels; 0 where there is none
+	Height    int            // likewise
+	Count     int            // pictures
+	Steps     int            // sampling steps of one picture, all passes together
+	Pixels    int64          // width × height × count of the largest pass
+	Cost      float64        // megapixel-steps of the whole job
+	Args      map[string]any // the arguments as the tool's schema passed them
 }
 
 // A Decision is the verdict on a [Request].

@@ -18,6 +18,50 @@ func ScopesOf(role Role) []Scope {
 	return scopes
 }
 
+// ScopesOf returns the scopes of a role, of the policy file's roles too, sorted; an unknown role has none. The slice is the caller's.
+func (r *Rules) ScopesOf(role Role) []Scope {
+	if r == nil || r.file == nil {
+		return ScopesOf(role)
+	}
+	return r.file.file.scopesOf(role)
+}
+
+// RoleOf returns the role that the policy file gives a principal. False: it says nothing of principals, and what authentication told holds.
+// A file that names principals gives the role of "*", or none, to those it does not name.
+func (r *Rules) RoleOf(principal string) (Role, bool) {
+	if r == nil || r.file == nil || len(r.file.file.Principals) == 0 {
+		return "", false
+	}
+	role, named := r.file.file.Principals[principal]
+	if !named {
+		role = r.file.file.Principals["*"]
+	}
+	return role, true
+}
+
+// Limits returns what the policy file says of a principal's limits: its own before its role's, field by field.
+func (r *Rules) Limits(principal string, role Role) Limits {
+	if r == nil || r.file == nil {
+		return Limits{}
+	}
+	l, of := r.file.file.Limits.Principals[principal], r.file.file.Limits.Roles[role]
+	return Limits{
+		GeneratePerMinute: firstOf(l.GeneratePerMinute, of.GeneratePerMinute),
+		StatusPerMinute:   firstOf(l.StatusPerMinute, of.StatusPerMinute),
+		JobsAtOnce:        firstOf(l.JobsAtOnce, of.JobsAtOnce),
+		Pending:           firstOf(l.Pending, of.Pending),
+		WorkPerHour:       firstOf(l.WorkPerHour, of.WorkPerHour),
+		WorkPerDay:        firstOf(l.WorkPerDay, of.WorkPerDay),
+	}
+}
+
+func firstOf[T any](a, b *T) *T {
+	if a != nil {
+		return a
+	}
+	return b
+}
+
 // toolScopes are the tools there are, each with the scope it needs. A tool that is not here is denied.
 func toolScopes() map[string]Scope {
 	return map[string]Scope{

@@ -37,12 +37,44 @@ type Config struct {
 
 // Rules are a compiled policy. They are immutable. The zero value denies everything.
 type Rules struct {
-	cfg  Config // normalised: what Hash covers
-	hash string // empty in the zero value
+	cfg  Config    // normalised: what Hash covers, with file
+	file *compiled // nil: the built-in guards alone decide
+	hash string    // empty in the zero value
 }
 
 // New compiles cfg, or returns every fault of it at once.
 func New(cfg Config) (*Rules, error) {
+	n := cfg.normal()
+	if err := n.validate(); err != nil {
+		return nil, err
+	}
+	return &Rules{cfg: n, hash: digest(n, nil)}, nil
+}
+
+// Load compiles cfg together with a policy file, or returns every fault of both at once (POL-02).
+func Load(cfg Config, file *File) (*Rules, error) {
+	n := cfg.normal()
+	n.MaxNodes = lesser(n.MaxNodes, file.Bounds.Nodes)
+	n.MaxPixels = lesser(n.MaxPixels, file.Bounds.Pixels)
+	n.MaxWork = lesser(n.MaxWork, file.Bounds.Work)
+	c, err := compile(file)
+	if err = errors.Join(n.validate(), err); err != nil {
+		return nil, err
+	}
+	c.indexed()
+	c.file.Models.Allow, c.file.Models.Deny = folded(c.file.Models.Allow), folded(c.file.Models.Deny)
+	return &Rules{cfg: n, file: c, hash: digest(n, &c.file)}, nil
+}
+
+// lesser returns the smaller bound; 0 in a file bounds nothing.
+func lesser[T int | int64](setting, file T) T {
+	if file > 0 && file < setting {
+		return file
+	}
+	return setting
+}
+
+func (cfg Config) normal() Config {
 	n := Config{
 		ModelExtensions:   folded(orDefault(cfg.ModelExtensions, ".safetensors", ".sft", ".gguf")),
 		UpscaleExtensions: folded(orDefault(cfg.UpscaleExtensions, ".safetensors", ".sft", ".pth")),
@@ -57,10 +89,7 @@ func New(cfg Config) (*Rules, error) {
 	n.MaxNodes = orElse(n.MaxNodes, DefaultMaxNodes)
 	n.MaxPixels = orElse(n.MaxPixels, DefaultMaxPixels)
 	n.MaxWork = orElse(n.MaxWork, DefaultMaxWork)
-	if err := n.validate(); err != nil {
-		return nil, err
-	}
-	return &Rules{cfg: n, hash: digest(n)}, nil
+	return n
 }
 
 // Hash is a digest of the effective rules, lower-case hex: equal rules have equal hashes in every process of one
@@ -113,13 +142,14 @@ func checkExtension(setting, ext string) error {
 }
 
 // digest covers the tables too, so that a release that changes them changes the hash.
-func digest(c Config) string {
+func digest(c Config, file *File) string {
 	data, err := json.Marshal(struct {
 		Config  Config
+		File    *File `json:",omitempty"`
 		Tools   map[string]Scope
 		Roles   [][]Scope
 		Classes []string
-	}{c, toolScopes(), [][]Scope{ScopesOf(Viewer), ScopesOf(Operator), ScopesOf(Admin)}, deniedClasses()})
+	}{c, file, toolScopes(), [][]Scope{ScopesOf(Viewer), ScopesOf(Operator), ScopesOf(Admin)}, deniedClasses()})
 	if err != nil {
 		panic("policy: rules do not encode: " + err.Error()) // strings and numbers always do
 	}

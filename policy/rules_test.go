@@ -78,7 +78,7 @@ func TestNew_keepsNothingOfTheCaller(t *testing.T) {
 	denied := []string{"eve"}
 	r := rules(t, policy.Config{DeniedPrincipals: denied})
 	denied[0] = "local"
-	if d := r.Decide(good()); !d.Allowed {
+	if d := r.Decide(t.Context(), good()); !d.Allowed {
 		t.Errorf("Decide = %+v", d)
 	}
 }

@@ -56,7 +56,7 @@ func (r *record) events(name string) (list []audit.Record) {
 
 type yes struct{}
 
-func (yes) Decide(policy.Request) policy.Decision {
+func (yes) Decide(context.Context, policy.Request) policy.Decision {
 	return policy.Decision{Allowed: true, Rule: "test"}
 }
 func (yes) Hash() string                         { return "" }

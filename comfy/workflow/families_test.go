@@ -66,7 +66,7 @@ func TestText_everyFamily(t *testing.T) {
 					}
 				}
 				if lacks == nil { // the default policy lets every family through
-					d := rules.Decide(policy.Request{
+					d := rules.Decide(t.Context(), policy.Request{
 						Principal: "local", Role: policy.Operator, Scopes: policy.ScopesOf(policy.Operator), Tool: "generate", Scope: policy.ImageGenerate,
 						Models: made.Models, Nodes: workflow.Nodes(made.Graph, there.Info), Width: made.Width, Height: made.Height, Count: made.Count, Steps: made.Steps,
 					})
