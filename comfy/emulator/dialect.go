@@ -27,6 +27,7 @@ type dialect struct {
 	secFetch        bool // refuses Sec-Fetch-Site: cross-site
 	modelExtensions bool // /experiment/models shows file extensions
 	jobPreviews     bool // a job chooses whether it has previews
+	templateFiles   bool // the index of templates says what goes in and comes out
 
 	features string   // GET /features, but for max_upload_size
 	folders  []string // GET /models
@@ -57,7 +58,7 @@ func dialectOf(version string) (*dialect, bool) {
 			jobsAPI: true, strictIDs: true, throttled: true, namedCycles: true, namedMissing: true, checksV3: true,
 			reprOptions: true, contained: true, stopsInDecode: true, avDecoder: true, savesPass: true,
 			sortedOutputs: true, replacesNodes: true, nosniff: true, secFetch: true, modelExtensions: true,
-			jobPreviews: true,
+			jobPreviews: true, templateFiles: true,
 			features: `{"supports_preview_metadata": true, "supports_model_type_tags": true, "max_upload_size": %d, ` +
 				`"extension": {"manager": {"supports_v4": true}}, "node_replacements": true, "assets": false}`,
 			folders: []string{

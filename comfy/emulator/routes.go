@@ -43,6 +43,7 @@ func allRoutes() []route {
 		{method: get, path: "/settings", serve: constant("{}")},
 		{method: get, path: "/settings/{id}", serve: constant("null")},
 		{method: get, path: "/i18n", serve: constant("{}")},
+		{method: get, path: "/templates/{file}", bare: true, serve: (*exchange).getTemplate},
 		{method: get, path: "/workflow_templates", serve: constant("{}")},
 		{method: get, path: "/internal/logs", bare: true, serve: constant(`""`)},
 	}
