@@ -61,7 +61,7 @@ func (r *Rules) principal(req *Request) *Decision {
 }
 
 func (r *Rules) tool(req *Request) *Decision {
-	scope, known := toolScopes()[req.Tool]
+	scope, known := toolScopes[req.Tool]
 	switch {
 	case !known:
 		return deny(RuleTool, "there is no rule for the tool %s", quoted(req.Tool))
@@ -101,11 +101,11 @@ func (r *Rules) nodes(req *Request) *Decision {
 		return deny(RuleNodeCount, "the graph has %d nodes; at most %d are allowed", len(req.Nodes), r.cfg.MaxNodes)
 	}
 	for _, n := range req.Nodes {
-		switch class := r.class(n); {
-		case class == granted:
-		case class == foreign:
+		switch r.class(n) {
+		case granted:
+		case foreign:
 			return deny(RuleModules, "node %s: the class %s is not one of ComfyUI's own", quoted(n.ID), quoted(n.Class))
-		case class == refused:
+		case refused:
 			return deny(RuleClasses, "node %s: the class %s is not allowed", quoted(n.ID), quoted(n.Class))
 		}
 		if d := r.inputs(&n); d != nil {

@@ -118,13 +118,13 @@ func Parse(data []byte) (*File, error) {
 type compiled struct {
 	file        File
 	rules       []*rule
-	index       map[string][]*rule // by tool and role, see indexed
+	index       map[use][]*rule // those of every tool and role there is
 	constraints []constraint
 }
 
 // compile checks f whole and returns every fault at once.
 func compile(f *File) (*compiled, error) {
-	c := &compiled{file: *f, index: map[string][]*rule{}}
+	c := &compiled{file: *f, index: map[use][]*rule{}}
 	faults := slices.Concat(f.checkRoles(), f.checkGlobs(), f.checkNumbers())
 	for i, in := range f.Nodes.Inputs {
 		k, err := in.compile()

@@ -1,10 +1,10 @@
 package policy
 
 import (
-	"path"
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // allowedModule reports whether classes of a Python module may run: ComfyUI's own, nothing else (CLIENT-SEC-1).
@@ -31,42 +31,68 @@ func deniedClasses() []string {
 	}
 }
 
+// deniedWords are [deniedClasses] made ready: whole names without their dashes, and patterns of words.
+var deniedWords = func() (ready struct {
+	whole    map[string]bool
+	patterns []string
+},
+) {
+	ready.whole = map[string]bool{}
+	for _, glob := range deniedClasses() {
+		if strings.Contains(glob, "*") {
+			ready.patterns = append(ready.patterns, glob)
+		} else {
+			ready.whole[strings.ReplaceAll(glob, "-", "")] = true
+		}
+	}
+	return ready
+}()
+
 // deniedClass reports whether class is one of [deniedClasses]. A whole name matches however its words are told apart.
 func deniedClass(class string) bool {
 	words := dashed(class)
-	run := strings.ReplaceAll(words, "-", "")
-	return slices.ContainsFunc(deniedClasses(), func(glob string) bool {
-		ok, err := path.Match(glob, words)
-		return ok || err != nil || strings.ReplaceAll(glob, "-", "") == run
-	})
+	return deniedWords.whole[strings.ReplaceAll(words, "-", "")] ||
+		slices.ContainsFunc(deniedWords.patterns, func(glob string) bool { return matchWords(glob, words) })
+}
+
+// matchWords is [path.Match] for patterns whose only sign is *, and much quicker.
+func matchWords(glob, words string) bool {
+	head, rest, _ := strings.Cut(glob, "*")
+	words, ok := strings.CutPrefix(words, head)
+	for ok {
+		var part string
+		var more bool
+		if part, rest, more = strings.Cut(rest, "*"); !more {
+			return strings.HasSuffix(words, part)
+		}
+		_, words, ok = strings.Cut(words, part)
+	}
+	return false
 }
 
 // dashed writes a CamelCase name as its lower-case words between dashes: CLIPSave is -clip-save-. So a pattern may ask
 // for whole words: "code" is not in TextEncode (CLIENT-SEC-4).
 func dashed(class string) string {
-	var b strings.Builder
-	b.WriteByte('-')
+	out := make([]byte, 1, 2*len(class)+2)
+	out[0] = '-'
+	dash := func() {
+		if out[len(out)-1] != '-' {
+			out = append(out, '-')
+		}
+	}
 	runes := []rune(class)
 	for i, c := range runes {
-		if !unicode.IsLetter(c) && !unicode.IsDigit(c) {
-			c = '-'
-		} else if i > 0 && wordStart(runes, i) {
-			writeDash(&b)
-		}
-		if c == '-' {
-			writeDash(&b)
+		switch {
+		case !unicode.IsLetter(c) && !unicode.IsDigit(c):
+			dash()
 			continue
+		case i > 0 && wordStart(runes, i):
+			dash()
 		}
-		b.WriteRune(unicode.ToLower(c))
+		out = utf8.AppendRune(out, unicode.ToLower(c))
 	}
-	writeDash(&b)
-	return b.String()
-}
-
-func writeDash(b *strings.Builder) {
-	if !strings.HasSuffix(b.String(), "-") {
-		b.WriteByte('-')
-	}
+	dash()
+	return string(out)
 }
 
 // wordStart reports whether a word begins at i: where lower case turns to upper, an initialism to a word,

@@ -94,12 +94,16 @@ func (c *compiled) indexed() {
 	}
 	for _, tool := range Tools() {
 		for _, role := range roles {
-			c.index[key(tool, role)] = c.concerning(tool, role)
+			c.index[use{tool, role}] = c.concerning(tool, role)
 		}
 	}
 }
 
-func key(tool string, role Role) string { return tool + " " + string(role) }
+// A use is a tool called under a role.
+type use struct {
+	tool string
+	role Role
+}
 
 func (c *compiled) concerning(tool string, role Role) (out []*rule) {
 	for _, r := range c.rules {
@@ -119,7 +123,7 @@ type Verdict struct {
 
 // ask evaluates the rules that concern req in their order and tells each verdict to see, until see returns false.
 func (c *compiled) ask(ctx context.Context, req *Request, see func(*rule, bool, error) bool) {
-	rules, prepared := c.index[key(req.Tool, req.Role)]
+	rules, prepared := c.index[use{req.Tool, req.Role}]
 	if !prepared {
 		rules = c.concerning(req.Tool, req.Role)
 	}
@@ -157,7 +161,7 @@ func (c *compiled) decide(ctx context.Context, req *Request) Decision {
 }
 
 // Explain returns what every rule that concerns req says of it, in order, and the decision. Without a policy file there are no verdicts,
-// only the built-in guards' decision. (POL-04)
+// only the built-in guards' decision (POL-04).
 func (r *Rules) Explain(ctx context.Context, req Request) ([]Verdict, Decision) {
 	d := r.Decide(ctx, req)
 	if r == nil || r.file == nil {

@@ -74,17 +74,17 @@ func lesser[T int | int64](setting, file T) T {
 	return setting
 }
 
-func (cfg Config) normal() Config {
+func (c Config) normal() Config {
 	n := Config{
-		ModelExtensions:   folded(orDefault(cfg.ModelExtensions, ".safetensors", ".sft", ".gguf")),
-		UpscaleExtensions: folded(orDefault(cfg.UpscaleExtensions, ".safetensors", ".sft", ".pth")),
-		ModelAllow:        folded(cfg.ModelAllow),
-		ModelDeny:         folded(cfg.ModelDeny),
-		DisabledTools:     sorted(cfg.DisabledTools),
-		DeniedPrincipals:  sorted(cfg.DeniedPrincipals),
-		MaxNodes:          cfg.MaxNodes,
-		MaxPixels:         cfg.MaxPixels,
-		MaxWork:           cfg.MaxWork,
+		ModelExtensions:   folded(orDefault(c.ModelExtensions, ".safetensors", ".sft", ".gguf")),
+		UpscaleExtensions: folded(orDefault(c.UpscaleExtensions, ".safetensors", ".sft", ".pth")),
+		ModelAllow:        folded(c.ModelAllow),
+		ModelDeny:         folded(c.ModelDeny),
+		DisabledTools:     sorted(c.DisabledTools),
+		DeniedPrincipals:  sorted(c.DeniedPrincipals),
+		MaxNodes:          c.MaxNodes,
+		MaxPixels:         c.MaxPixels,
+		MaxWork:           c.MaxWork,
 	}
 	n.MaxNodes = orElse(n.MaxNodes, DefaultMaxNodes)
 	n.MaxPixels = orElse(n.MaxPixels, DefaultMaxPixels)
@@ -119,9 +119,8 @@ func (c Config) validate() error {
 			}
 		}
 	}
-	known := toolScopes()
 	for _, tool := range c.DisabledTools {
-		if _, ok := known[tool]; !ok {
+		if _, known := toolScopes[tool]; !known {
 			errs = append(errs, fmt.Errorf("disabled tools: there is no tool %q; the tools are %s", tool, strings.Join(Tools(), ", ")))
 		}
 	}
@@ -149,7 +148,7 @@ func digest(c Config, file *File) string {
 		Tools   map[string]Scope
 		Roles   [][]Scope
 		Classes []string
-	}{c, file, toolScopes(), [][]Scope{ScopesOf(Viewer), ScopesOf(Operator), ScopesOf(Admin)}, deniedClasses()})
+	}{c, file, toolScopes, [][]Scope{ScopesOf(Viewer), ScopesOf(Operator), ScopesOf(Admin)}, deniedClasses()})
 	if err != nil {
 		panic("policy: rules do not encode: " + err.Error()) // strings and numbers always do
 	}
