@@ -61,9 +61,9 @@ func (r *Rules) principal(req *Request) *Decision {
 }
 
 func (r *Rules) tool(req *Request) *Decision {
-	scope, known := toolScopes[req.Tool]
+	scope := toolScope(req.Tool)
 	switch {
-	case !known:
+	case scope == "":
 		return deny(RuleTool, "there is no rule for the tool %s", quoted(req.Tool))
 	case slices.Contains(r.cfg.DisabledTools, req.Tool):
 		return deny(RuleDisabled, "the operator has switched off %s", req.Tool)

@@ -3,6 +3,7 @@ package policy
 import (
 	"maps"
 	"slices"
+	"strings"
 )
 
 // ScopesOf returns the scopes of role, sorted; an unknown role has none. The slice is the caller's.
@@ -80,6 +81,20 @@ var toolScopes = map[string]Scope{
 	"run_workflow":   WorkflowRun,
 	"save_workflow":  WorkflowWrite,
 	"manage_queue":   Operate,
+}
+
+// SavedTool begins the name of a tool that a saved workflow makes; running it needs [WorkflowRun].
+const SavedTool = "workflow_"
+
+// toolScope returns the scope that a tool needs; "" for one that there is not.
+func toolScope(tool string) Scope {
+	if scope, known := toolScopes[tool]; known {
+		return scope
+	}
+	if name, saved := strings.CutPrefix(tool, SavedTool); saved && name != "" {
+		return WorkflowRun
+	}
+	return ""
 }
 
 // Tools returns the names of the tools that rules may allow, sorted.

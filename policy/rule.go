@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
 	"slices"
+	"strings"
 
 	"github.com/comfygate/comfygate/policy/condition"
 )
@@ -72,17 +72,12 @@ func builtIn() []string {
 
 // someTool reports whether a glob names a tool there is, or tools that saved workflows make.
 func someTool(glob string) bool {
-	return validGlob(glob) && (toolGlob(glob, "workflow_x") || slices.ContainsFunc(Tools(), func(tool string) bool { return toolGlob(glob, tool) }))
-}
-
-func toolGlob(glob, tool string) bool {
-	ok, err := path.Match(glob, tool)
-	return ok && err == nil || len(glob) > len("workflow_") && glob[:len("workflow_")] == "workflow_" && glob == tool
+	return validGlob(glob) && (strings.HasPrefix(glob, SavedTool) || slices.ContainsFunc(Tools(), func(tool string) bool { return globbed(glob, tool) }))
 }
 
 // concerns reports whether r speaks of a tool called under a role.
 func (r *rule) concerns(tool string, role Role) bool {
-	return (len(r.tools) == 0 || slices.ContainsFunc(r.tools, func(glob string) bool { return toolGlob(glob, tool) })) &&
+	return (len(r.tools) == 0 || slices.ContainsFunc(r.tools, func(glob string) bool { return globbed(glob, tool) })) &&
 		(len(r.roles) == 0 || slices.Contains(r.roles, role))
 }
 

@@ -99,3 +99,12 @@ func (activation) Parent() interpreter.Activation { return nil }
 
 // Timestamp makes a fact of type Time of Unix seconds.
 func Timestamp(unix int64) any { return types.Timestamp{Time: time.Unix(unix, 0).UTC()} }
+
+// ParseTime reads a time as RFC 3339 writes it and returns its Unix seconds.
+func ParseTime(text string) (unix int64, err error) {
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return 0, fmt.Errorf("%q is no time such as 2026-07-01T12:00:00Z", text)
+	}
+	return t.Unix(), nil
+}
