@@ -44,6 +44,7 @@ type Config struct {
 	WebSocket  WebSocket
 	Generation Generation
 	Upscale    Upscale
+	Upload     Upload
 	Output     Output
 	Storage    Storage
 	Retention  Retention
@@ -126,6 +127,13 @@ type Generation struct {
 // Upscale bounds upscaling.
 type Upscale struct {
 	MaxOutputPixels int64
+}
+
+// Upload is what upload_image takes in.
+type Upload struct {
+	MaxBytes  int64
+	MaxPixels int64
+	InputRoot string // empty: no file of this machine
 }
 
 // Output is where full pictures are saved for people.

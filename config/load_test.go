@@ -60,6 +60,9 @@ func TestLoad_defaults(t *testing.T) {
 		{"LIMITS__REQUEST_BYTES", c.Limits.RequestBytes, int64(6 << 20)},
 		{"RATELIMIT__BURST", c.RateLimit.Burst, 10},
 		{"UPSCALE__MAX_OUTPUT_PIXELS", c.Upscale.MaxOutputPixels, int64(16777216)},
+		{"UPLOAD__MAX_BYTES", c.Upload.MaxBytes, int64(20 << 20)}, // SC-21, SC-49
+		{"UPLOAD__MAX_PIXELS", c.Upload.MaxPixels, int64(2048 * 2048)},
+		{"UPLOAD__INPUT_ROOT", c.Upload.InputRoot, ""},
 		{"LIMITS__MEMORY_BYTES", c.Limits.MemoryBytes, int64(1 << 30)}, // SC-55
 		{"LIMITS__MEMORY_BYTES beside GOMEMLIMIT", mustLoad(t, "GOMEMLIMIT=2GiB").Limits.MemoryBytes, int64(0)},
 		{"STORAGE__MAX_AGE", c.Storage.MaxAge, 604800 * time.Second},

@@ -34,6 +34,7 @@ func sections() []section {
 		{"WEBSOCKET", "The event channel to ComfyUI."},
 		{"GENERATION", "What a caller may ask for. Requests out of bounds are refused, never bent."},
 		{"UPSCALE", "What upscaling may make."},
+		{"UPLOAD", "What upload_image takes in."},
 		{"OUTPUT", "Where full pictures are saved for people."},
 		{"STORAGE", "The working store: what picture ids and links point to, the audit log, the keys."},
 		{"RETENTION", "What stays at ComfyUI."},
@@ -261,6 +262,18 @@ func pictureTable(c *Config) []setting {
 		{
 			name: "UPSCALE__MAX_OUTPUT_PIXELS", value: whole(&c.Upscale.MaxOutputPixels, maxSide*maxSide, 16384*16384, "pixels"), def: "16777216",
 			doc: "Largest picture that upscaling makes, width times height.",
+		},
+		{
+			name: "UPLOAD__MAX_BYTES", value: whole(&c.Upload.MaxBytes, 64*kib, gib, "bytes"), def: "20971520",
+			doc: "Largest file that is taken in. Base64 in a call is bounded to 4 MiB besides.",
+		},
+		{
+			name: "UPLOAD__MAX_PIXELS", value: whole(&c.Upload.MaxPixels, 64*64, 16384*16384, "pixels"), def: "4194304",
+			doc: "Largest picture that is taken in, width times height.",
+		},
+		{
+			name: "UPLOAD__INPUT_ROOT", value: filePath(&c.Upload.InputRoot), unset: "no file of this machine is read",
+			doc: "Folder from which the client that started comfygate may take pictures by their path. Nothing outside of it is read.",
 		},
 		{
 			name: "RECIPES__DIR", value: filePath(&c.Recipes.Dir), unset: "only the built-in families",

@@ -80,6 +80,7 @@ type Image struct {
 	Backend string    `json:"backend,omitempty"` // comfyui or embedded
 	Made    time.Time `json:"made"`
 	Saved   string    `json:"saved,omitempty"` // path of the copy in OUTPUT__DIR
+	Name    string    `json:"name,omitempty"`  // what its owner calls an upload; for people only, never part of a path
 }
 
 // Bounds are what a picture is held to; zero fields do not bound.

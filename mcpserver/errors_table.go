@@ -429,6 +429,14 @@ func pictureRows() []row {
 			}),
 		},
 		{
+			code: "UNEXPECTED_OUTPUT_TYPE", from: "images.MismatchError",
+			meaning: "The picture is of another type than was declared.",
+			advice:  "Declare its true type, or none.",
+			match: as(func(e *images.MismatchError) *wording {
+				return &wording{message: fmt.Sprintf("The picture is a %s, but was declared as %s.", clean(string(e.Got), 10), foreign(e.Declared, 60))}
+			}),
+		},
+		{
 			code: "IMAGE_OUT_OF_BOUNDS", from: "images.BoundsError",
 			meaning: "A picture is larger than allowed, or not of the size that was asked for.",
 			advice:  "Use a smaller picture, or max_side.",
@@ -446,6 +454,11 @@ func toolRows() []row {
 			code:    "SECURITY_ERROR",
 			meaning: "An argument looks like an attempt to reach something outside.",
 			advice:  "Use the plain name that list_models or another tool gave.",
+		},
+		{
+			code: "UPLOAD_INCOMPLETE", retryable: true,
+			meaning: "An upload broke off, or was too slow.",
+			advice:  "Send it again to the same link.",
 		},
 		{
 			code: "RESOURCE_EXHAUSTED", retryable: true,

@@ -128,6 +128,9 @@ func samples() map[string]struct {
 		"images.CorruptError":    {&images.CorruptError{Format: images.PNG, Why: "cut off"}, "IMAGE_DAMAGED", []string{"cut off"}, nil},
 		"images.ErrNotFound":     {images.ErrNotFound, "IMAGE_NOT_FOUND", nil, nil},
 		"images.TypeError":       {&images.TypeError{Got: "text/html"}, "UNEXPECTED_OUTPUT_TYPE", []string{"text/html"}, nil},
+		"images.MismatchError": {
+			&images.MismatchError{Declared: "image/webp", Got: images.PNG}, "UNEXPECTED_OUTPUT_TYPE", []string{"is a png", "image/webp"}, nil,
+		},
 		"images.BoundsError":     {&images.BoundsError{What: "pixels", Got: 5, Max: 4}, "IMAGE_OUT_OF_BOUNDS", []string{"pixels is 5; 4"}, nil},
 		"tools.Fault":            {(&tools.Fault{Code: "SECURITY_ERROR", Message: "no\x1b[0m way", Suggestions: []string{"a\nb"}}), "SECURITY_ERROR", []string{"no way", "a b"}, leaks},
 		"wrapped fault":          {fmt.Errorf("x: %w", &tools.Fault{Code: "UPLOAD_PENDING", Message: "not yet"}), "UPLOAD_PENDING", []string{"not yet"}, nil},
@@ -227,6 +230,8 @@ func TestErrors_complete(t *testing.T) {
 	elsewhere := map[string]string{ // what never reaches a caller as it is, and why
 		"images.ErrLink":         "answered by web",
 		"images.ErrTooManyLinks": "worded by upload_image",
+		"images.ErrOutside":      "worded by upload_image",
+		"images.ErrNoFile":       "worded by upload_image",
 		"audit.ErrDamaged":       "ends the start",
 		"audit.ErrNoSlot":        "ends the start",
 		"audit.TamperedError":    "a finding of audit verify",

@@ -29,6 +29,7 @@ type Server struct {
 	sessions *sessions
 	conns    *conns
 	running  *running
+	upload   *tool // what upload links call
 
 	mu      sync.Mutex
 	closing bool
@@ -60,6 +61,7 @@ func New(cfg Config) (*Server, error) {
 		log: cfg.Log, bounds: cfg.Bounds, newID: newID, closing: s.isClosing,
 	}
 	s.serve = chain(s.pipeline.run, s.pipeline.stages()...)
+	var err error
 	s.mcp = server.NewMCPServer(cfg.Name, cfg.Version, s.options()...)
 	for _, t := range cfg.Tools {
 		if err := s.register(t); err != nil {
@@ -70,6 +72,9 @@ func New(cfg Config) (*Server, error) {
 		if err := s.registerPictures(); err != nil {
 			return nil, err
 		}
+	}
+	if s.upload, err = uploadTool(); err != nil {
+		return nil, err
 	}
 	s.sessions = newSessions(cfg.Bounds, s.endSession)
 	s.http = server.NewStreamableHTTPServer(s.mcp,

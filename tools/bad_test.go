@@ -78,6 +78,15 @@ func badValues() map[string]map[string][]string {
 		"status":    {"job_id": idFaults(), "wait_seconds": append([]string{"10"}, wait...)}, // 10 is fine, but not without a job
 		"cancel":    {"job_id": idFaults()},
 		"get_image": {"image": idFaults(), "max_side": {"63", "4097", "0", "-1", "64.5", `"512"`, "null"}, "format": {`""`, `"gif"`, `"PNG"`, "1"}},
+		"upload_image": {
+			"data": {
+				`""`, `"abc"`, "7", "null", `["aaaa"]`, `"not base64!"`, `"iVBORw0KGgo"`, `"iVBORw0KGgo=="`, `"iVBO\nRw0KGgo="`, `"data:image/png,iVBORw0KGgo="`,
+				`"data:;;;;base64,iVBORw0KGgo="`, `"https://example.org/x.png"`, `"` + strings.Repeat("A", 4<<20+4) + `"`, `"` + strings.Repeat("A", 4<<20+68) + `"`,
+			},
+			"path": {`""`, "7", "null", `["a.png"]`, `"` + strings.Repeat("x", 1025) + `"`, `"a.png"`}, // the last beside data
+			"link": {`"yes"`, "1", "null", "true"},                                                     // likewise
+			"name": {`""`, "7", "null", `"a\u0000b"`, `"a\u001b[31mb"`, `"a\u202eb"`, `"a\nb"`, `"` + strings.Repeat("x", 101) + `"`},
+		},
 		"list_models": {
 			"kind":   {`""`, `"Checkpoints"`, `"../loras"`, `"configs"`, "1"},
 			"search": {`""`, "1", "null", `"` + strings.Repeat("x", 101) + `"`},
@@ -91,6 +100,7 @@ func badValues() map[string]map[string][]string {
 func complete() map[string]string {
 	return map[string]string{
 		"generate": `"prompt":"a cat"`, "upscale": `"image":"` + imgID + `"`, "cancel": `"job_id":"` + jobID + `"`, "get_image": `"image":"` + imgID + `"`,
+		"upload_image": `"data":"iVBORw0KGgo="`,
 	}
 }
 

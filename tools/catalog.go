@@ -15,6 +15,7 @@ func All(env Env) ([]Tool, error) {
 		statusTool(e),
 		cancelTool(e),
 		getImageTool(e),
+		uploadImageTool(e),
 		listModelsTool(e),
 	}, nil
 }

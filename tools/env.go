@@ -15,7 +15,7 @@ import (
 	"github.com/comfygate/comfygate/policy"
 )
 
-// Env is what the tools work with. All fields but Links are required.
+// Env is what the tools work with. All fields but Links, Inbox and Inputs are required.
 type Env struct {
 	Jobs     Jobs      // *jobs.Manager
 	Pictures Pictures  // *images.Store
@@ -25,6 +25,8 @@ type Env struct {
 	Rates    Rates     // *limits.Limiter
 	Places   Places    // *limits.Places
 	Links    Links     // signed URLs of pictures; nil where there are none
+	Inbox    *Inbox    // one-time upload links; nil where there are none
+	Inputs   Inputs    // files that upload_image may name; nil: none
 	Explain  func(error) *Fault
 	Settings Settings
 
@@ -61,6 +63,7 @@ type Pictures interface {
 	Preview(ctx context.Context, owner, id string, maxSide, maxBytes int) (images.Rendition, error)
 	Render(ctx context.Context, owner, id string, maxSide int, f images.Format, maxBytes int) (images.Rendition, error)
 	Glimpse(ctx context.Context, data []byte, maxSide, maxBytes int) (images.Rendition, error)
+	Uploads
 }
 
 // Server is ComfyUI as the tools see it: what is known of it, and its lists.

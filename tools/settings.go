@@ -18,6 +18,8 @@ type Settings struct {
 	MaxPromptChars      int     // default 10000
 	MaxNegativeChars    int     // default 5000
 	MaxUpscalePixels    int64   // of an upscaled picture; default 16,777,216
+	MaxUploadBytes      int64   // of an upload; default 20 MiB
+	MaxUploadPixels     int64   // of an upload; default 4,194,304
 
 	Model              string // that a bare prompt takes (GENERATION__MODEL); empty: chosen from what is installed
 	ResultsToTemp      bool   // COMFYUI__RESULTS=temp
@@ -42,7 +44,8 @@ func (s Settings) validate() error {
 	switch {
 	case s.MaxWidth < 64, s.MaxWidth > maxSide, s.MaxHeight < 64, s.MaxHeight > maxSide:
 		return errors.New("tools: MaxWidth and MaxHeight must lie between 64 and 2048")
-	case s.MaxSteps < 1, s.MaxBatch < 1, s.MaxPromptChars < 1, s.MaxNegativeChars < 0, s.MaxUpscalePixels < 1, s.MaxCFG < 1:
+	case s.MaxSteps < 1, s.MaxBatch < 1, s.MaxPromptChars < 1, s.MaxNegativeChars < 0, s.MaxUpscalePixels < 1, s.MaxUploadBytes < 1,
+		s.MaxUploadPixels < 1, s.MaxCFG < 1:
 		return errors.New("tools: a bound is too low")
 	}
 	return nil
@@ -58,6 +61,8 @@ func (s Settings) withDefaults() Settings {
 	setDefault(&s.MaxPromptChars, 10_000)
 	setDefault(&s.MaxNegativeChars, 5_000)
 	setDefault(&s.MaxUpscalePixels, 16_777_216)
+	setDefault(&s.MaxUploadBytes, 20<<20)
+	setDefault(&s.MaxUploadPixels, 4_194_304)
 	return s
 }
 

@@ -227,6 +227,7 @@ func (e *Env) limits() map[string]any {
 	m := map[string]any{
 		"max_width": s.MaxWidth, "max_height": s.MaxHeight, "max_steps": s.MaxSteps, "max_cfg": s.MaxCFG, "max_count": s.MaxBatch,
 		"max_prompt_chars": s.MaxPromptChars, "max_negative_chars": s.MaxNegativeChars, "max_upscale_pixels": s.MaxUpscalePixels,
+		"max_upload_bytes": s.MaxUploadBytes, "max_upload_pixels": s.MaxUploadPixels,
 		"max_wait_seconds": int(maxWait.Seconds()),
 	}
 	for name, n := range s.Figures {

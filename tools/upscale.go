@@ -30,7 +30,7 @@ func upscaleTool(e *Env) Tool {
 		Class:   limits.Generate,
 		Hints:   Hints{OpenWorld: true},
 		Waits:   true,
-		Description: "Makes a picture that generate made larger, with an upscale model if one is installed, else by plain resampling (the answer says which). " +
+		Description: "Makes a picture that was made or uploaded here larger, with an upscale model if one is installed, else by plain resampling (the answer says which). " +
 			"Give factor or a target size. detail paints finer details into it in a second pass, which takes as long as making a picture.",
 		Schema: object(fields{
 			idField("image", "Id of the picture, at most 2048 pixels a side."),

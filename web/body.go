@@ -3,6 +3,7 @@ package web
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -10,14 +11,18 @@ import (
 // net/http lifts the deadline itself when the body has been read to its end.
 func (s *Server) limitBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ContentLength > s.cfg.RequestBytes {
+		most, slack := s.cfg.RequestBytes, int64(0)
+		if s.cfg.Uploads != nil && strings.HasPrefix(r.URL.Path, uploadPath) {
+			most, slack = s.cfg.UploadBytes, 1 // by which the reader tells a body that is too large from one that ends
+		}
+		if r.ContentLength > most {
 			w.Header().Set("Connection", "close")
-			s.refuse(w, http.StatusRequestEntityTooLarge, "the body has more than "+strconv.FormatInt(s.cfg.RequestBytes, 10)+" bytes")
+			s.refuse(w, http.StatusRequestEntityTooLarge, "the body has more than "+strconv.FormatInt(most, 10)+" bytes")
 			return
 		}
 		if r.ContentLength != 0 {
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.cfg.BodyTimeout)) // some writers of tests cannot
-			r.Body = http.MaxBytesReader(w, r.Body, s.cfg.RequestBytes)
+			r.Body = http.MaxBytesReader(w, r.Body, most+slack)
 		}
 		next.ServeHTTP(w, r)
 	})

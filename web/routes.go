@@ -9,10 +9,11 @@ import (
 	"go.uber.org/zap"
 )
 
-// A route is one path. All but public ones demand a principal (SC-10).
+// A route is one path. All but public ones and upload links demand a principal (SC-10).
 type route struct {
 	pattern string
 	public  bool
+	upload  bool // the path is a credential of its own, and what is sent there is large
 	handler http.Handler
 }
 
@@ -29,6 +30,9 @@ func (s *Server) routes() []route {
 	if s.cfg.Links != nil {
 		list = append(list, route{pattern: "/images/{token}", public: true, handler: http.HandlerFunc(s.picture)}) // the token is a credential of its own
 	}
+	if s.cfg.Uploads != nil {
+		list = append(list, route{pattern: uploadPath + "{token}", upload: true, handler: http.HandlerFunc(s.upload)})
+	}
 	return list
 }
 
@@ -36,9 +40,11 @@ func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	for _, r := range s.routes() {
 		h := r.handler
-		if r.public {
+		switch {
+		case r.upload:
+		case r.public:
 			h = s.bounded(h)
-		} else {
+		default:
 			h = s.authenticate(h)
 		}
 		mux.Handle(r.pattern, h)

@@ -51,6 +51,7 @@ type Config struct {
 	Audit          Audit
 	Denials        Denials        // default: each refused sign-in is a record of its own
 	Links          Links          // nil: no picture links
+	Uploads        Uploads        // nil: no upload links
 	SSE            bool           // HTTP__SSE: serve /sse and /message
 	AllowedOrigins []string       // HTTP__ALLOWED_ORIGINS, each scheme://host[:port]
 	AllowedHosts   []string       // HTTP__ALLOWED_HOSTS, each host[:port]
@@ -59,6 +60,7 @@ type Config struct {
 	Contact        string         // HTTP__SECURITY_CONTACT; default the project's private advisory page
 	Built          time.Time      // security.txt expires a year after it; default now
 	RequestBytes   int64          // LIMITS__REQUEST_BYTES; default 6 MiB
+	UploadBytes    int64          // UPLOAD__MAX_BYTES; default 20 MiB
 	Connections    int            // open ones at once; default 4096
 	HeaderBytes    int            // default 32 KiB
 	HeaderTimeout  time.Duration  // default 5 s
@@ -70,6 +72,7 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	c.RequestBytes = orElse(c.RequestBytes, 6<<20)
+	c.UploadBytes = orElse(c.UploadBytes, 20<<20)
 	c.Connections = orElse(c.Connections, 4096)
 	c.HeaderBytes = orElse(c.HeaderBytes, 32<<10)
 	c.HeaderTimeout = orElse(c.HeaderTimeout, 5*time.Second)

@@ -91,7 +91,7 @@ func serveHTTP(p *process, cfg config.Config, warnings []string) error {
 	if bound := auth.LoopbackAddr(lis.Addr()); bound != loopback { // judge what is really bound (SC-08)
 		return errors.Join(fmt.Errorf("listening: %s is not what COMFYGATE_HTTP__HOST=%s promised", lis.Addr(), cfg.HTTP.Host), lis.Close())
 	}
-	h, err := build(ctx, p, cfg, pictureURL(cfg, lis.Addr(), loopback))
+	h, err := build(ctx, p, cfg, linkURL(cfg, lis.Addr(), loopback))
 	if err != nil {
 		return errors.Join(err, lis.Close())
 	}
@@ -118,8 +118,8 @@ func roles(cfg config.Config) map[string]policy.Role {
 	return roles
 }
 
-// pictureURL makes the URL of a signed link: below PUBLIC_URL, or on a loopback listener itself; nil where there are no links.
-func pictureURL(cfg config.Config, addr net.Addr, loopback bool) func(token string) string {
+// linkURL makes the URL of a link from its path: below PUBLIC_URL, or on a loopback listener itself; nil where there are no links.
+func linkURL(cfg config.Config, addr net.Addr, loopback bool) func(path string) string {
 	base := cfg.HTTP.PublicURL
 	if base == "" && loopback {
 		base = "http://" + addr.String()
@@ -127,7 +127,7 @@ func pictureURL(cfg config.Config, addr net.Addr, loopback bool) func(token stri
 	if base == "" {
 		return nil
 	}
-	return func(token string) string { return base + "/images/" + token }
+	return func(path string) string { return base + path }
 }
 
 func (h *house) serveWeb(ctx context.Context, lis net.Listener, who *auth.Authenticator) error {
@@ -138,6 +138,7 @@ func (h *house) serveWeb(ctx context.Context, lis net.Listener, who *auth.Authen
 	}
 	if h.links != nil {
 		cfg.Links = pictureLinks{links: h.links, store: h.store}
+		cfg.Uploads, cfg.UploadBytes = h.mcp, h.cfg.Upload.MaxBytes
 	}
 	srv, err := web.New(cfg)
 	if err != nil {

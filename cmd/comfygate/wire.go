@@ -31,7 +31,7 @@ import (
 // instructions are what a client's model reads about this server (MCP-34: ≤ 2 KB).
 const instructions = `Pictures from ComfyUI. generate needs only a prompt: the model, its size and settings are chosen for you, so name other arguments only when the person asks for them.
 A picture is known by its id; show the person the preview that comes with the answer and tell where the full picture was saved. A job that outlasts the wait goes on: ask status with its job_id and wait_seconds until it has ended.
-To change a picture slightly, generate again with the same seed and a changed prompt. upscale enlarges a picture by its id. list_models says what is installed. An error says what was wrong and what would fit: correct it and try again; when it says retryable, wait as long as it says.`
+To change a picture slightly, generate again with the same seed and a changed prompt. upscale enlarges a picture by its id; upload_image brings one of the person in. list_models says what is installed. An error says what was wrong and what would fit: correct it and try again; when it says retryable, wait as long as it says.`
 
 // A house is everything that serves calls, wired. Close it from the top down.
 type house struct {
@@ -42,7 +42,9 @@ type house struct {
 	client  *comfy.Client
 	fleet   *fleet.Fleet
 	store   *images.Store
-	links   *images.Links // nil unless pictures are reachable by link
+	links   *images.Links  // nil unless pictures are reachable by link
+	inbox   *tools.Inbox   // likewise
+	inputs  *images.Inputs // nil unless upload_image may read files
 	jobs    *jobs.Manager
 	mcp     *mcpserver.Server
 	closers []closer
@@ -71,7 +73,7 @@ func (h *house) close(ctx context.Context) error {
 }
 
 // build wires the house in the order of its rooms, from the bottom up. Nothing here waits for ComfyUI.
-func build(ctx context.Context, p *process, cfg config.Config, pictureURL func(token string) string) (h *house, err error) {
+func build(ctx context.Context, p *process, cfg config.Config, linkURL func(path string) string) (h *house, err error) {
 	h = &house{cfg: cfg, log: newLog(p, cfg)}
 	h.later("log", func(context.Context) error { _ = h.log.Sync(); return nil }) // a terminal cannot be synced
 	defer func() {
@@ -82,17 +84,17 @@ func build(ctx context.Context, p *process, cfg config.Config, pictureURL func(t
 	if cfg.Limits.MemoryBytes > 0 {
 		debug.SetMemoryLimit(cfg.Limits.MemoryBytes)
 	}
-	for _, step := range []func(context.Context) error{h.openRecord, h.reachComfyUI, h.openStore} {
+	for _, step := range []func(context.Context) error{h.openRecord, h.reachComfyUI, h.openStore, h.openInputs} {
 		if err := step(ctx); err != nil {
 			return h, err
 		}
 	}
-	if pictureURL != nil {
-		if err := h.openLinks(); err != nil {
+	if linkURL != nil {
+		if err := h.openLinks(linkURL); err != nil {
 			return h, err
 		}
 	}
-	return h, h.serveTools(pictureURL)
+	return h, h.serveTools(linkURL)
 }
 
 func newLog(p *process, cfg config.Config) *zap.Logger {
@@ -248,15 +250,34 @@ func (h *house) cleaned(r images.CleanReport, err error) {
 	}
 }
 
-func (h *house) openLinks() (err error) {
-	h.links, err = images.NewLinks(images.LinksConfig{Store: h.store}) // under a key of this process: they last minutes
+func (h *house) openLinks(url func(path string) string) (err error) {
+	if h.links, err = images.NewLinks(images.LinksConfig{Store: h.store}); err != nil { // under a key of this process: they last minutes
+		return err
+	}
+	h.inbox, err = tools.NewInbox(tools.InboxConfig{
+		Links: h.links, Pictures: h.store, URL: func(token string) string { return url("/uploads/" + token) },
+		Bounds: images.Bounds{Bytes: h.cfg.Upload.MaxBytes, Pixels: h.cfg.Upload.MaxPixels},
+	})
 	return err
+}
+
+// openInputs opens the folder of which upload_image may read files. Over HTTP nobody may.
+func (h *house) openInputs(context.Context) (err error) {
+	dir := h.cfg.Upload.InputRoot
+	if dir == "" || h.cfg.Server.Transport != config.TransportStdio {
+		return nil
+	}
+	if h.inputs, err = images.OpenInputs(dir); err != nil {
+		return usageError{fmt.Errorf("COMFYGATE_UPLOAD__INPUT_ROOT: %w", err)}
+	}
+	h.later("input folder", func(context.Context) error { return h.inputs.Close() })
+	return nil
 }
 
 // owed bounds what has to be done after its cause has gone.
 const owed = 5 * time.Second
 
-func (h *house) serveTools(pictureURL func(token string) string) error {
+func (h *house) serveTools(linkURL func(path string) string) error {
 	rules, err := newRules(h.cfg)
 	if err != nil {
 		return err
@@ -297,7 +318,11 @@ func (h *house) serveTools(pictureURL func(token string) string) error {
 		Rates: rates, Places: places, Explain: h.explain, Settings: h.settings(),
 	}
 	if h.links != nil {
-		env.Links = pictureLinks{h.links, h.store, pictureURL}
+		env.Links = pictureLinks{h.links, h.store, func(token string) string { return linkURL("/images/" + token) }}
+		env.Inbox = h.inbox
+	}
+	if h.inputs != nil {
+		env.Inputs = h.inputs
 	}
 	list, err := tools.All(env)
 	if err != nil {
@@ -308,7 +333,7 @@ func (h *house) serveTools(pictureURL func(token string) string) error {
 		Name: "comfygate", Title: "comfygate: pictures from ComfyUI", Version: version,
 		WebsiteURL: "https://github.com/comfygate/comfygate", Instructions: instructions,
 		Tools: list, Policy: rules, Limiter: rates, Places: places,
-		Audit: h.record, Denials: h.denials, Images: h.store,
+		Audit: h.record, Denials: h.denials, Images: h.store, Inbox: h.inbox,
 		Upstream: h.upstream(), Structured: mcpserver.Structured(h.cfg.MCP.Structured),
 		Clean:  h.cfg.Redactor().Clean,
 		Bounds: mcpserver.Bounds{RequestBytes: h.cfg.Limits.RequestBytes},
@@ -364,6 +389,7 @@ func (h *house) settings() tools.Settings {
 		Version: version, Backend: h.cfg.ComfyUI.Backend, URL: h.upstream(),
 		MaxWidth: g.MaxWidth, MaxHeight: g.MaxHeight, MaxSteps: g.MaxSteps, MaxCFG: g.MaxCFG, MaxBatch: g.MaxBatch,
 		MaxPromptChars: g.MaxPromptChars, MaxNegativeChars: g.MaxNegativeChars, MaxUpscalePixels: h.cfg.Upscale.MaxOutputPixels,
+		MaxUploadBytes: h.cfg.Upload.MaxBytes, MaxUploadPixels: h.cfg.Upload.MaxPixels,
 		Model:              g.Model,
 		ResultsToTemp:      h.cfg.ComfyUI.Results == config.ResultsTemp,
 		CancelOnDisconnect: h.cfg.Jobs.OnDisconnect == config.OnDisconnectCancel,
