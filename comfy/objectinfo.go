@@ -27,6 +27,12 @@ type Input struct {
 	Step     float64
 	Upload   bool // image_upload: names a file of the input folder
 	Dynamic  bool // a combo the server fills itself, not to be checked
+
+	// What the editor makes of the input, which tells how to read what it saves.
+	Widget  bool               // it has a value of its own there, not only a socket
+	Control bool               // control_after_generate: the editor changes the value after each run
+	Media   bool               // it names a picture, video, sound or model that the editor uploads
+	Choices map[string][]Input // of a COMFY_DYNAMICCOMBO_V3: the inputs that each option brings, by its key; at most 4 levels
 }
 
 // A Port is one output of a class.

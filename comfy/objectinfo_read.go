@@ -71,9 +71,13 @@ func (w reading) class(name string, raw []byte) *Class {
 
 // inputs reads one section, in the order that the server tells; without one, in the order it has.
 func (w reading) inputs(section, order []byte, required bool) []Input {
+	return w.section(section, order, required, 0)
+}
+
+func (w reading) section(section, order []byte, required bool, level int) []Input {
 	var list []Input
 	for name, raw := range members(section) {
-		if in, ok := w.input(raw); ok {
+		if in, ok := w.input(raw, level); ok {
 			in.Name, in.Required = name, required
 			list = append(list, in)
 		}
@@ -90,12 +94,13 @@ func (w reading) inputs(section, order []byte, required bool) []Input {
 
 // input reads [TYPE, {…}], [[options], {…}] or ["COMBO", {"options": …}]. An input with options that are not understood is still
 // an input of its type.
-func (w reading) input(raw []byte) (in Input, ok bool) {
+func (w reading) input(raw []byte, level int) (in Input, ok bool) {
 	i := 0
+	var more []byte
 	for part := range elements(raw) {
 		switch i++; {
 		case i == 2:
-			w.options(&in, part)
+			more = part
 		case i > 2:
 		case part[0] == '[':
 			in.Type, in.Options = "COMBO", w.list(part)
@@ -106,6 +111,8 @@ func (w reading) input(raw []byte) (in Input, ok bool) {
 			}
 		}
 	}
+	w.options(&in, more)
+	w.editor(&in, more, level)
 	return in, i > 0
 }
 

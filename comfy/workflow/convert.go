@@ -1,9 +1,195 @@
 package workflow
 
-import "github.com/comfygate/comfygate/comfy"
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
-// Read reads a workflow in either format: ...
-func Read(data []byte) (*Document, error) { return nil, errNotYet }
+	"github.com/comfygate/comfygate/comfy"
+)
 
-// Convert returns the document as a graph for a server that has info.
-func (d *Document) Convert(info *comfy.ObjectInfo) (Converted, error) { return Converted{}, errNotYet }
+// Convert returns the document as a graph for a server that has info: a graph in the API format as it is, one of the editor's as the
+// editor itself would send it. Subgraphs are put in the places of their instances; muted nodes fall away, and with them what cannot run
+// without them; bypassed ones are led around. Whether the server takes the graph is for [Check].
+// Errors are *UnknownClassError and *GraphError.
+func (d *Document) Convert(info *comfy.ObjectInfo) (Converted, error) {
+	if d.UI == nil {
+		return Converted{Graph: d.Graph, Offers: Offers(d.Graph, info)}, nil
+	}
+	c := &converter{ui: d.UI, info: info, nodes: map[string]*built{}}
+	top := &scope{level: d.UI.top, inner: map[string]*scope{}, given: map[string]map[string]any{}, fed: map[int]any{}}
+	c.walk(top)
+	if len(c.unknown) > 0 {
+		return Converted{}, &UnknownClassError{c.unknown}
+	}
+	for _, b := range c.order {
+		if err := c.build(b); err != nil {
+			return Converted{}, err
+		}
+	}
+	c.prune()
+	g := comfy.Graph{}
+	for id, b := range c.nodes {
+		g[id] = b.out
+	}
+	if len(g) == 0 {
+		return Converted{}, bad("nothing of the workflow runs: it has no nodes, or all are muted, bypassed or need one that is")
+	}
+	return Converted{Graph: g, Offers: c.offers(top, g), Files: c.hints(), Notes: c.notes}, nil
+}
+
+// A built is a node on its way into the graph.
+type built struct {
+	scope *scope
+	node  *uiNode
+	class *comfy.Class
+	out   comfy.Node
+	dead  bool // it needs an input that was cut off
+}
+
+type converter struct {
+	ui      *UI
+	info    *comfy.ObjectInfo
+	nodes   map[string]*built
+	order   []*built
+	unknown []UnknownClass
+	notes   []string
+	hops    int // taken so far, by all links
+}
+
+// walk collects the nodes that run, in a level and in the instances in it.
+func (c *converter) walk(s *scope) {
+	for _, n := range s.nodes {
+		switch {
+		case n.off(), n.note(), n.class == classReroute, n.class == classPrimitive:
+		case c.ui.subs[n.class] != nil:
+			c.walk(c.enter(s, n))
+		default:
+			class := classOf(c.info, n.class)
+			if class == nil {
+				c.miss(s, n)
+				continue
+			}
+			b := &built{scope: s, node: n, class: class}
+			c.nodes[s.id(n)] = b
+			c.order = append(c.order, b)
+		}
+	}
+}
+
+// miss keeps a class that the server lacks, once.
+func (c *converter) miss(s *scope, n *uiNode) {
+	name := cut(n.class)
+	if !slices.ContainsFunc(c.unknown, func(u UnknownClass) bool { return u.Class == name }) {
+		c.unknown = append(c.unknown, UnknownClass{Class: name, Node: s.id(n), Package: n.origin})
+	}
+}
+
+// build writes one node.
+func (c *converter) build(b *built) error {
+	links, fed := map[string]any{}, map[string]any{}
+	for i := range b.node.inputs {
+		in := &b.node.inputs[i]
+		if in.link == "" {
+			continue
+		}
+		from, err := c.source(b.scope, in.link, in.kind)
+		if err != nil {
+			return bad("node %s, input %s: %s", short(b.scope.id(b.node)), short(in.name), err)
+		}
+		switch from.kind {
+		case sourceOutput:
+			links[in.name] = comfy.Link{Node: from.scope.id(from.node), Slot: from.slot}
+		case sourceValue:
+			fed[in.name] = from.value
+		case sourceCut:
+			b.dead = b.dead || vital(b.class, in.name)
+		case sourceNone:
+		}
+	}
+	b.out = comfy.Node{ClassType: b.class.Name, Inputs: settled(b.class, c.values(b, fed), func(name string) bool { return links[name] != nil })}
+	maps.Copy(b.out.Inputs, links)
+	if b.node.title != "" && b.node.title != b.class.DisplayName {
+		b.out.Meta = &comfy.NodeMeta{Title: b.node.title}
+	}
+	return nil
+}
+
+// values returns what a node's widgets have: by the file, over it what an instance around says, over it what is fed by links.
+func (c *converter) values(b *built, fed map[string]any) map[string]any {
+	values := maps.Clone(b.node.named)
+	if b.node.values != nil || values == nil {
+		values = spread(b.class, b.node.values)
+	}
+	maps.Copy(values, b.scope.given[b.node.id])
+	maps.Copy(values, fed)
+	return values
+}
+
+// vital reports whether a node cannot run without an input that nothing but a link can give.
+func vital(class *comfy.Class, name string) bool {
+	in := class.Input(name)
+	return in != nil && in.Required && !in.Widget && !composed(in.Type)
+}
+
+// prune takes away the nodes that need what was cut off, and those that need these, and the links that then lead nowhere.
+func (c *converter) prune() {
+	needed := map[string][]*built{}
+	for _, b := range c.order {
+		for _, id := range sources(b.out) {
+			needed[id] = append(needed[id], b)
+		}
+	}
+	var todo []*built
+	for _, b := range c.order {
+		if b.dead {
+			todo = append(todo, b)
+		}
+	}
+	var gone []string
+	for len(todo) > 0 {
+		b := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		id := b.scope.id(b.node)
+		delete(c.nodes, id)
+		gone = append(gone, fmt.Sprintf("%s (%s)", id, b.class.Name))
+		for _, user := range needed[id] {
+			for name, v := range user.out.Inputs {
+				if l, ok := v.(comfy.Link); !ok || l.Node != id {
+					continue
+				}
+				delete(user.out.Inputs, name)
+				if vital(user.class, name) && !user.dead {
+					user.dead = true
+					todo = append(todo, user)
+				}
+			}
+		}
+	}
+	if len(gone) > 0 {
+		slices.SortFunc(gone, compareIDs)
+		const most = 10
+		more := ""
+		if len(gone) > most {
+			more = fmt.Sprintf(" and %d more", len(gone)-most)
+		}
+		c.notes = append(c.notes, "Left out, as they need nodes that are muted or bypassed: "+strings.Join(gone[:min(len(gone), most)], ", ")+more+".")
+	}
+}
+
+// hints returns the model files that the nodes that run name, by folder and name.
+func (c *converter) hints() []ModelFileHint {
+	var files []ModelFileHint
+	for _, b := range c.nodes {
+		files = append(files, b.node.files...)
+	}
+	slices.SortFunc(files, func(a, b ModelFileHint) int {
+		return cmp.Or(strings.Compare(a.Folder, b.Folder), strings.Compare(a.Name, b.Name), strings.Compare(a.URL, b.URL))
+	})
+	return slices.CompactFunc(files, func(a, b ModelFileHint) bool { return a.Folder == b.Folder && a.Name == b.Name })
+}
+
+// offers is for the inputs that the workflow's author shows.
+func (c *converter) offers(_ *scope, g comfy.Graph) []Offer { return Offers(g, c.info) }

@@ -1,7 +1,6 @@
 package workflow
 
 import (
-	"errors"
 	"strings"
 
 	"github.com/comfygate/comfygate/comfy"
@@ -46,4 +45,33 @@ func (e *UnknownClassError) Error() string {
 	return "this ComfyUI lacks nodes of the workflow: " + strings.Join(names, ", ")
 }
 
-var errNotYet = errors.New("not yet")
+// Read reads a workflow: a graph in the API format, as [ReadGraph] does, or one as ComfyUI's editor saves it. It is strict and bounded
+// in bytes, depth, values and nodes, also in those that its subgraphs come to; a subgraph that contains itself is refused. Keys that are
+// not known are not looked at. The error is a *GraphError.
+func Read(data []byte) (*Document, error) {
+	doc, err := readDocument(data)
+	if err != nil {
+		return nil, err
+	}
+	if !isUI(doc) {
+		g, err := nodesOf(doc)
+		if err != nil {
+			return nil, err
+		}
+		return &Document{Graph: g}, nil
+	}
+	ui, err := readUI(doc)
+	if err != nil {
+		return nil, err
+	}
+	return &Document{UI: ui}, nil
+}
+
+// cut bounds a word of the document that will be shown.
+func cut(word string) string {
+	const most = 100
+	if runes := []rune(word); len(runes) > most {
+		return string(runes[:most-1]) + "…"
+	}
+	return word
+}

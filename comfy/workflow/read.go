@@ -19,6 +19,8 @@ const (
 	MaxGraphBytes = 4 << 20
 	MaxGraphNodes = 10_000
 	maxGraphDepth = 64
+
+	maxGraphValues = 200_000
 )
 
 // ErrUIFormat says that a document is a workflow as ComfyUI's editor saves it, which its server does not run (CLIENT-GRAPH-1).
@@ -35,8 +37,23 @@ func bad(format string, args ...any) error { return &GraphError{fmt.Sprintf(form
 // after the document, and bounded in bytes, depth and nodes. Numbers are kept as written (json.Number), links become [comfy.Link].
 // Whether a server takes the graph is for [Fit]. Errors are [ErrUIFormat] and *GraphError.
 func ReadGraph(data []byte) (comfy.Graph, error) {
+	doc, err := readDocument(data)
+	if err != nil {
+		return nil, err
+	}
+	if isUI(doc) {
+		return nil, ErrUIFormat
+	}
+	return nodesOf(doc)
+}
+
+// readDocument reads the object that a workflow of either format is, without what it may be wrapped in.
+func readDocument(data []byte) (map[string]any, error) {
 	if len(data) > MaxGraphBytes {
 		return nil, bad("the graph is larger than %d bytes", MaxGraphBytes)
+	}
+	if err := scan(data); err != nil {
+		return nil, err
 	}
 	if !utf8.Valid(data) {
 		return nil, bad("the graph is not valid UTF-8")
@@ -57,10 +74,28 @@ func ReadGraph(data []byte) (comfy.Graph, error) {
 	if inner, ok := doc["prompt"].(map[string]any); ok && inner["class_type"] == nil {
 		doc = inner
 	}
-	if isUI(doc) {
-		return nil, ErrUIFormat
+	return doc, nil
+}
+
+// scan refuses a document of too many values before any is read: a few megabytes of brackets would come to a hundred times as many.
+func scan(data []byte) error {
+	values := 0
+	for i := 0; i < len(data); i++ {
+		switch data[i] {
+		case '"':
+			for i++; i < len(data) && data[i] != '"'; i++ {
+				if data[i] == '\\' {
+					i++
+				}
+			}
+		case ',', '[', '{':
+			values++
+		}
 	}
-	return nodesOf(doc)
+	if values > maxGraphValues {
+		return bad("the graph has more than %d values", maxGraphValues)
+	}
+	return nil
 }
 
 // isUI reports whether a document is the editor's: lists of nodes and links.
