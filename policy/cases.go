@@ -85,7 +85,7 @@ func (r *Rules) Request(c Case) (Request, error) {
 	req := Request{
 		Principal: cmp.Or(c.Principal, "anyone"), Role: c.Role, Scopes: c.Scopes,
 		Method: cmp.Or(c.Method, "token"), Transport: cmp.Or(c.Transport, "http"),
-		Tool: c.Tool, Scope: toolScope(c.Tool), Args: c.Args,
+		Tool: c.Tool, Scope: ScopeOf(c.Tool), Args: c.Args,
 		Width: c.Width, Height: c.Height, Count: c.Count, Steps: c.Steps,
 	}
 	if req.Role == "" {

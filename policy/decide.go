@@ -33,17 +33,42 @@ func (r *Rules) Decide(ctx context.Context, req Request) Decision {
 	if r == nil || r.hash == "" {
 		return Decision{Rule: RuleNone, Reason: "no policy is loaded"}
 	}
+	d := r.judge(ctx, &req)
+	d.Policy = r.hash
+	return d
+}
+
+func (r *Rules) judge(ctx context.Context, req *Request) Decision {
 	for _, guard := range []func(*Request) *Decision{
 		r.principal, r.tool, r.scope, r.models, r.nodes, r.size,
 	} {
-		if d := guard(&req); d != nil {
+		if d := guard(req); d != nil {
 			return *d
 		}
 	}
 	if r.file != nil {
-		return r.file.decide(ctx, &req)
+		return r.file.decide(ctx, req)
 	}
 	return Decision{Allowed: true, Rule: RuleAllow}
+}
+
+// Offers reports whether a principal might be allowed to call a tool, whatever its arguments: of req it reads principal, role, scopes, tool
+// and scope. Lists of tools show what it lets pass; a call is judged by [Rules.Decide] (T29).
+func (r *Rules) Offers(req Request) bool {
+	if r == nil || r.hash == "" || r.principal(&req) != nil || r.tool(&req) != nil || r.scope(&req) != nil {
+		return false
+	}
+	if r.file == nil {
+		return true
+	}
+	allowed := false
+	for _, rule := range r.file.concerning(req.Tool, req.Role) {
+		if !rule.allow && rule.when == nil {
+			return false
+		}
+		allowed = allowed || rule.allow
+	}
+	return allowed
 }
 
 func deny(rule, reason string, args ...any) *Decision {
@@ -61,7 +86,7 @@ func (r *Rules) principal(req *Request) *Decision {
 }
 
 func (r *Rules) tool(req *Request) *Decision {
-	scope := toolScope(req.Tool)
+	scope := ScopeOf(req.Tool)
 	switch {
 	case scope == "":
 		return deny(RuleTool, "there is no rule for the tool %s", quoted(req.Tool))

@@ -30,11 +30,18 @@ type File struct {
 	Description string             `yaml:"description"`
 	Roles       map[string][]Scope `yaml:"roles"`      // besides viewer, operator and admin
 	Principals  map[string]Role    `yaml:"principals"` // name → role; "*" is everyone else
+	Disabled    DisabledFile       `yaml:"disabled"`
 	Models      ModelsFile         `yaml:"models"`
 	Nodes       NodesFile          `yaml:"nodes"`
 	Bounds      BoundsFile         `yaml:"bounds"`
 	Limits      LimitsFile         `yaml:"limits"`
 	Rules       []RuleFile         `yaml:"rules"`
+}
+
+// DisabledFile takes tools from everyone, and everything from some, at once and without a restart (SC-43).
+type DisabledFile struct {
+	Tools      []string `yaml:"tools"`
+	Principals []string `yaml:"principals"`
 }
 
 // ModelsFile are globs as in [Config]; a model must pass these and the settings'.

@@ -13,11 +13,7 @@ import (
 // load compiles a policy file that is good.
 func load(tb testing.TB, text string) *policy.Rules {
 	tb.Helper()
-	file, err := policy.Parse([]byte(text))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	r, err := policy.Load(policy.Config{}, file)
+	r, err := policy.Read(policy.Config{}, []byte(text))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -45,11 +41,7 @@ func TestLoad_POL02_brokenFiles(t *testing.T) {
 			if !ok {
 				t.Fatal("the first line does not tell what is to be said")
 			}
-			file, err := policy.Parse(data)
-			if err == nil {
-				_, err = policy.Load(policy.Config{}, file)
-			}
-			if err == nil || !strings.Contains(err.Error(), want) {
+			if _, err = policy.Read(policy.Config{}, data); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("it says %q, want %q", err, want)
 			}
 		})
@@ -110,11 +102,7 @@ func TestDecide_POL01_file(t *testing.T) {
 // Models of the file and of the settings must both let a model pass, and lists go through the same filter (SC-52).
 func TestAllowModel_SC52_file(t *testing.T) {
 	t.Parallel()
-	file, err := policy.Parse([]byte(anything + `models: {allow: ["sdxl/*", "flux*"], deny: ["*secret*"]}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := policy.Load(policy.Config{ModelDeny: []string{"flux-old*"}}, file)
+	r, err := policy.Read(policy.Config{ModelDeny: []string{"flux-old*"}}, []byte(anything+`models: {allow: ["sdxl/*", "flux*"], deny: ["*secret*"]}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,6 +210,35 @@ bounds: {nodes: 3, pixels: 1048576}
 	}
 	if load(t, anything).Hash() == load(t, anything+"bounds: {nodes: 3}").Hash() {
 		t.Error("two files have the same hash (POL-03)")
+	}
+}
+
+// T29: what is offered is what might be allowed.
+func TestOffers_T29(t *testing.T) {
+	t.Parallel()
+	r := load(t, `version: 1
+disabled: {tools: [upscale], principals: [eve]}
+rules:
+  - {id: reading, effect: allow, tools: [status, "list_*", upscale]}
+  - {id: sometimes, effect: allow, tools: [generate], when: "width < 100"}
+  - {id: but, effect: deny, tools: [generate], when: "height > 100"}
+  - {id: not-at-all, effect: deny, tools: [list_workflows]}
+  - {id: admins, effect: allow, roles: [admin]}
+`)
+	for tool, want := range map[string]bool{
+		"status": true, "list_models": true, "list_workflows": false, "upscale": false, "generate": true, "cancel": false, "manage_queue": false, "x": false,
+	} {
+		req := policy.Request{Principal: "anna", Role: policy.Operator, Scopes: policy.ScopesOf(policy.Operator), Tool: tool, Scope: policy.ScopeOf(tool)}
+		if got := r.Offers(req); got != want {
+			t.Errorf("%s is offered: %v", tool, got)
+		}
+		if req.Principal = "eve"; r.Offers(req) {
+			t.Errorf("%s is offered to one who is denied", tool)
+		}
+		req.Principal, req.Role, req.Scopes = "anna", policy.Admin, nil
+		if r.Offers(req) {
+			t.Errorf("%s is offered to a token without scopes", tool)
+		}
 	}
 }
 

@@ -87,6 +87,7 @@ type Decision struct {
 	Allowed bool
 	Rule    string // id of the deciding rule; never empty
 	Reason  string // for the caller; names nothing that a denial must hide
+	Policy  string // hash of the rules that judged (POL-03)
 }
 
 // A DeniedError is the error form of a denial. Its text is safe to show.

@@ -86,8 +86,8 @@ var toolScopes = map[string]Scope{
 // SavedTool begins the name of a tool that a saved workflow makes; running it needs [WorkflowRun].
 const SavedTool = "workflow_"
 
-// toolScope returns the scope that a tool needs; "" for one that there is not.
-func toolScope(tool string) Scope {
+// ScopeOf returns the scope that a tool needs; "" for one that there is not.
+func ScopeOf(tool string) Scope {
 	if scope, known := toolScopes[tool]; known {
 		return scope
 	}

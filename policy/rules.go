@@ -53,6 +53,8 @@ func New(cfg Config) (*Rules, error) {
 
 // Load compiles cfg together with a policy file, or returns every fault of both at once (POL-02).
 func Load(cfg Config, file *File) (*Rules, error) {
+	cfg.DisabledTools = slices.Concat(cfg.DisabledTools, file.Disabled.Tools)
+	cfg.DeniedPrincipals = slices.Concat(cfg.DeniedPrincipals, file.Disabled.Principals)
 	n := cfg.normal()
 	n.MaxNodes = lesser(n.MaxNodes, file.Bounds.Nodes)
 	n.MaxPixels = lesser(n.MaxPixels, file.Bounds.Pixels)
@@ -64,6 +66,15 @@ func Load(cfg Config, file *File) (*Rules, error) {
 	c.indexed()
 	c.file.Models.Allow, c.file.Models.Deny = folded(c.file.Models.Allow), folded(c.file.Models.Deny)
 	return &Rules{cfg: n, file: c, hash: digest(n, &c.file)}, nil
+}
+
+// Read is [Parse] and [Load].
+func Read(cfg Config, data []byte) (*Rules, error) {
+	file, err := Parse(data)
+	if err != nil {
+		return nil, err
+	}
+	return Load(cfg, file)
 }
 
 // lesser returns the smaller bound; 0 in a file bounds nothing.
