@@ -12,7 +12,7 @@ import (
 
 // A CleanReport counts what Clean did.
 type CleanReport struct {
-	Removed, Kept int   // pictures
+	Removed, Kept int   // pictures and files
 	Bytes         int64 // freed
 	Leftovers     int   // files of crashed writes and expired upload links, removed
 }
@@ -22,7 +22,7 @@ const leftoverAge = time.Hour
 
 // The names that a store gives: files of a picture, and those judged alone: promises and drafts.
 var (
-	pictureName = regexp.MustCompile(`^([a-z2-7]{26})\.(?:png|jpeg|webp|json)$`)
+	pictureName = regexp.MustCompile(`^([a-z2-7]{26})\.(?:png|jpeg|webp|json|apng|gif|mp4|mov|m4a|webm|mkv|flac|mp3|opus|wav|glb)$`)
 	otherName   = regexp.MustCompile(`^(?:[a-z2-7]{26}\.pending|\.[a-z2-7]{26}\.(?:part|spool|json\.part|pending\.part))$`)
 )
 

@@ -53,7 +53,7 @@ func TestSec_SC34_age(t *testing.T) {
 
 	id := strings.Repeat("a", 26)
 	target := filepath.Join(base, "target.png")
-	foreign := []string{"notes.txt", id + ".gif", id + ".png.bak", "x" + id + ".png", ".hidden", strings.ToUpper(id) + ".png", id + ".part", "." + id + ".png"}
+	foreign := []string{"notes.txt", id + ".tiff", id + ".png.bak", "x" + id + ".png", ".hidden", strings.ToUpper(id) + ".png", id + ".part", "." + id + ".png"}
 	for _, f := range append(foreign, "../target.png") {
 		if err := os.WriteFile(filepath.Join(dir, f), []byte("x"), 0o600); err != nil {
 			t.Fatal(err)

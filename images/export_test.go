@@ -18,7 +18,7 @@ func (s *Store) Reserve(ctx context.Context, w, h int) (func(), error) {
 
 // SavePicture is what Put does in the output folder.
 func SavePicture(root *os.Root, im Image, src io.Reader) (string, error) {
-	return savePicture(root, im, src)
+	return saveCopy(root, saving{id: im.ID, ext: extension(im.Format), made: im.Made}, src)
 }
 
 // ShrinkCache gives the store an empty cache of fewer bytes.

@@ -30,19 +30,34 @@ var ErrPending = errors.New("the picture is not uploaded yet")
 // ErrNotEncodable answers for a picture that the encoder of the format asked for cannot handle. Another format will do.
 var ErrNotEncodable = errors.New("this picture cannot be encoded in that format; ask for png or jpeg")
 
-// A TypeError says that bytes are not a picture of an accepted format (UNEXPECTED_OUTPUT_TYPE).
-type TypeError struct{ Got string } // sniffed media type
+// A TypeError says that bytes are of no accepted type (UNEXPECTED_OUTPUT_TYPE).
+type TypeError struct {
+	Got  string // sniffed media type
+	Said string // what a result's name says that it is, where that is something else: image, video, audio, model, or unknown
+}
 
-func (e *TypeError) Error() string { return "not a PNG, JPEG or WebP picture but " + e.Got }
+func (e *TypeError) Error() string {
+	if e.Said != "" {
+		return "a file of type " + e.Got + " whose name says " + e.Said
+	}
+	return "not a PNG, JPEG or WebP picture but " + e.Got
+}
 
-// A CorruptError says that a picture of an accepted format is damaged or breaks the rules of its format.
+// A CorruptError says that a picture or file of an accepted format is damaged or breaks the rules of its format.
 // Its text holds nothing of the picture but names of chunks that are letters (T40, T41).
 type CorruptError struct {
 	Format Format
 	Why    string
 }
 
-func (e *CorruptError) Error() string { return "damaged " + string(e.Format) + " picture: " + e.Why }
+func (e *CorruptError) Error() string {
+	what := " file: "
+	switch e.Format {
+	case PNG, JPEG, WebP:
+		what = " picture: "
+	}
+	return "damaged " + string(e.Format) + what + e.Why
+}
 
 // A BoundsError says that a picture passes a bound.
 type BoundsError struct {

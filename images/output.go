@@ -7,11 +7,19 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 )
 
-// save copies a picture to the output folder under a name for people and returns its path.
+// A saving is what of a picture or file is needed to copy it to the output folder.
+type saving struct {
+	id, stored string // stored is its name in the store
+	ext        string // of its name there, without a dot
+	made       time.Time
+}
+
+// save copies a picture or file to the output folder under a name for people and returns its path.
 // The folder is opened each time: a missing disk is no reason not to start, and may come back.
-func (s *Store) save(im Image) (path string, err error) {
+func (s *Store) save(x saving) (path string, err error) {
 	if s.cfg.OutputDir == "" {
 		return "", nil
 	}
@@ -32,18 +40,18 @@ func (s *Store) save(im Image) (path string, err error) {
 		return "", err
 	}
 	defer root.Close() //nolint:errcheck // nothing is written through it any more
-	src, err := s.regular(im.ID + "." + string(im.Format))
+	src, err := s.regular(x.stored)
 	if err != nil {
 		return "", err
 	}
 	defer src.Close() //nolint:errcheck // only read
-	name, err := savePicture(root, im, src)
+	name, err := saveCopy(root, x, src)
 	return filepath.Join(dir, name), err
 }
 
-// savePicture copies src into root under the first name that is free.
-func savePicture(root *os.Root, im Image, src io.Reader) (string, error) {
-	temp := ".comfygate-" + im.ID + ".part"
+// saveCopy copies src into root under the first name that is free.
+func saveCopy(root *os.Root, x saving, src io.Reader) (string, error) {
+	temp := ".comfygate-" + x.id + ".part"
 	dst, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return "", err
@@ -53,9 +61,9 @@ func savePicture(root *os.Root, im Image, src io.Reader) (string, error) {
 	if err := errors.Join(err, dst.Close()); err != nil {
 		return "", err
 	}
-	stamp := im.Made.Format("20060102-150405-")
-	for _, id := range []string{im.ID[:8], im.ID} {
-		name := stamp + id + "." + extension(im.Format)
+	stamp := x.made.Format("20060102-150405-")
+	for _, id := range []string{x.id[:8], x.id} {
+		name := stamp + id + "." + x.ext
 		if _, err := root.Lstat(name); errors.Is(err, fs.ErrNotExist) {
 			return name, root.Rename(temp, name)
 		}

@@ -7,8 +7,8 @@ import (
 )
 
 // StripPNG is [Strip] for PNG. It passes IHDR, PLTE, tRNS, gAMA, cHRM, sRGB, IDAT and IEND, in their order, each checksum
-// checked, and nothing else; unknown critical chunks and more than one frame (APNG) are errors. Its memory does not depend
-// on the picture or on any length in it: under 1 MiB.
+// checked, and nothing else but the frames of an animation (APNG) where o.Frames allows them; unknown critical chunks and more
+// frames are errors. Its memory does not depend on the picture or on any length in it: under 1 MiB.
 func StripPNG(dst io.Writer, src io.Reader, o StripOptions) (Info, error) {
 	p := &pngFilter{filter: newFilter(dst, src, PNG, o), buf: make([]byte, inBuffer)}
 	if err := p.run(); err != nil {
@@ -37,6 +37,7 @@ type pngFilter struct {
 	depth   byte
 	palette int // entries
 	seen    map[string]bool
+	begun   int // frames of an animation so far
 }
 
 // A pngChunk is the head of a chunk.
@@ -109,6 +110,8 @@ func (p *pngFilter) chunk(c pngChunk) error {
 		return p.small(c, 0, p.iend)
 	case "acTL":
 		return p.small(c, 8, p.frames)
+	case "fcTL", "fdAT":
+		return p.animation(c)
 	case "gAMA", "cHRM", "sRGB":
 		if c.size == colourSize(c.name) && p.stage == pngHeader && !p.seen[c.name] {
 			p.seen[c.name] = true
@@ -271,18 +274,10 @@ func (p *pngFilter) iend(c pngChunk, d []byte) error {
 	if p.stage != pngAfter {
 		return p.fault("it has no pixels")
 	}
+	if p.begun != p.info.Frames {
+		return p.fault("it has %d frames and says that it has %d", p.begun, p.info.Frames)
+	}
 	p.stage = pngEnd
 	p.put(c.name, d)
-	return nil
-}
-
-// frames refuses an animation of more than one frame; the chunk itself is dropped.
-func (p *pngFilter) frames(_ pngChunk, d []byte) error {
-	if len(d) != 8 {
-		return p.fault("chunk acTL has %d bytes, not 8", len(d))
-	}
-	if n := int64(binary.BigEndian.Uint32(d)); n > 1 {
-		return &BoundsError{What: "frames", Got: n, Max: 1}
-	}
 	return nil
 }

@@ -17,13 +17,13 @@ import (
 	"golang.org/x/image/draw"
 )
 
-// Preview returns a rendition of at most maxSide pixels a side and maxBytes encoded bytes (JPEG, or PNG where alpha matters), from a cache.
+// Preview returns a rendition of a picture, or of an animation's first frame, of at most maxSide pixels a side and maxBytes encoded bytes (JPEG, or PNG where alpha matters), from a cache.
 // It lowers quality, then size, until it fits (T43); it is a *BoundsError only when not even 64 pixels do.
 func (s *Store) Preview(ctx context.Context, owner, id string, maxSide, maxBytes int) (Rendition, error) {
 	return s.rendition(ctx, owner, rendering{id: id, side: maxSide, bytes: maxBytes, preview: true})
 }
 
-// Render returns owner's picture scaled to at most maxSide (0 = as it is) in format f ("" = as stored), within maxBytes
+// Render returns owner's picture, or an animation's first frame, scaled to at most maxSide (0 = as it is) in format f ("" = as stored), within maxBytes
 // of encoded bytes (0 = any): it is a *BoundsError when no quality of that format fits.
 // WebP is lossless (IMG-07); a few pictures it cannot hold are [ErrNotEncodable]. A picture that is asked for as it is stored comes as its stored bytes.
 func (s *Store) Render(ctx context.Context, owner, id string, maxSide int, f Format, maxBytes int) (Rendition, error) {
@@ -48,6 +48,9 @@ func (k rendering) tooBig(got int) error {
 // rendition answers from the cache, from the stored bytes, or by decoding. The disk is asked first, always: whose it is, and whether it is still there.
 func (s *Store) rendition(ctx context.Context, owner string, k rendering) (Rendition, error) {
 	im, err := s.Get(owner, k.id)
+	if errors.Is(err, ErrNotFound) {
+		return s.firstFrame(ctx, owner, k)
+	}
 	if err != nil {
 		return Rendition{}, err
 	}

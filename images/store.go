@@ -48,7 +48,7 @@ func (c StoreConfig) withDefaults() (StoreConfig, error) {
 }
 
 // A Store keeps pictures on disk: the disk decides what exists, so several processes share one (decision 5 of the plan).
-// A picture is <id>.<format> and its record <id>.json; it exists when both do. Files are written under a temporary name and
+// A picture is <id>.<format>, another [File] <id>.<ext>, and its record <id>.json; it exists when both do. Files are written under a temporary name and
 // renamed, the record last, but not synced: after a power cut a picture may be missing, never half.
 // It is safe for concurrent use.
 type Store struct {
@@ -90,7 +90,7 @@ func (s *Store) Put(ctx context.Context, im Image, b Bounds, src io.Reader) (out
 	}
 	defer d.discard()
 	o := StripOptions{Bounds: b, Keep: s.cfg.KeepMetadata, Mark: s.mark(im)}
-	info, err := s.receive(ctx, d, src, o)
+	info, err := s.receive(ctx, d, src, o, stripPicture)
 	if err != nil {
 		return Image{}, nil, err
 	}
@@ -119,7 +119,7 @@ func (s *Store) PutUpload(ctx context.Context, im Image, b Bounds, src io.Reader
 	if promised && !s.pending(im.Owner, im.ID) {
 		return Image{}, ErrNotFound
 	}
-	info, err := s.receive(ctx, spool, src, StripOptions{Bounds: b})
+	info, err := s.receive(ctx, spool, src, StripOptions{Bounds: b}, stripPicture)
 	if err != nil {
 		return Image{}, err
 	}
@@ -173,8 +173,19 @@ func (s *Store) mark(im Image) *Mark {
 	return &Mark{Generator: s.cfg.Generator, CallID: im.CallID}
 }
 
-// receive sniffs src and strips it into d, without more pixels than could ever be decoded.
-func (s *Store) receive(ctx context.Context, d *draft, src io.Reader, o StripOptions) (Info, error) {
+// A stripper sniffs the head of src and copies src to dst through the filter of its type.
+type stripper func(head []byte, dst io.Writer, src io.Reader, o StripOptions) (Info, error)
+
+func stripPicture(head []byte, dst io.Writer, src io.Reader, o StripOptions) (Info, error) {
+	f, err := Sniff(head)
+	if err != nil {
+		return Info{}, err
+	}
+	return Strip(dst, src, f, o)
+}
+
+// receive strips src into d, without more pixels than could ever be decoded.
+func (s *Store) receive(ctx context.Context, d *draft, src io.Reader, o StripOptions, strip stripper) (Info, error) {
 	most := s.cfg.DecodeBytes / decodeCost
 	if o.Bounds.Pixels == 0 || o.Bounds.Pixels > most {
 		o.Bounds.Pixels = most
@@ -184,11 +195,7 @@ func (s *Store) receive(ctx context.Context, d *draft, src io.Reader, o StripOpt
 	if err != nil && !errors.Is(err, io.EOF) {
 		return Info{}, fmt.Errorf("reading picture: %w", err)
 	}
-	f, err := Sniff(head)
-	if err != nil {
-		return Info{}, err
-	}
-	return Strip(d, in, f, o)
+	return strip(head, d, in, o)
 }
 
 // commit gives a finished draft its name, copies made pictures to the output folder, and writes the record.
@@ -197,27 +204,36 @@ func (s *Store) commit(d *draft, im Image) (out Image, saveErr, err error) {
 		return Image{}, nil, errors.New("images: a picture without an owner")
 	}
 	im.Bytes, im.SHA256, im.Made = d.n, d.sha256(), time.Now()
-	if err := d.rename(im.ID + "." + string(im.Format)); err != nil {
+	name := im.ID + "." + string(im.Format)
+	if err := d.rename(name); err != nil {
 		return Image{}, nil, err
 	}
 	if im.Origin != Uploaded {
-		im.Saved, saveErr = s.save(im)
+		im.Saved, saveErr = s.save(saving{id: im.ID, stored: name, ext: extension(im.Format), made: im.Made})
 	}
-	record, err := json.Marshal(im)
+	if err := s.writeRecord(im.ID, name, im.Bytes, im); err != nil {
+		return Image{}, nil, err
+	}
+	return im, saveErr, nil
+}
+
+// writeRecord makes what is stored under name exist; if that fails, it is removed.
+func (s *Store) writeRecord(id, name string, size int64, record any) error {
+	b, err := json.Marshal(record)
 	if err == nil {
-		err = s.writeFile(im.ID, ".json", record)
+		err = s.writeFile(id, ".json", b)
 	}
 	if err != nil {
-		_ = s.root.Remove(im.ID + "." + string(im.Format)) // Clean would find it
-		return Image{}, nil, fmt.Errorf("recording picture: %w", err)
+		_ = s.root.Remove(name) // Clean would find it
+		return fmt.Errorf("recording picture: %w", err)
 	}
-	if s.grown.Add(im.Bytes) > s.cfg.MaxBytes/8 {
+	if s.grown.Add(size) > s.cfg.MaxBytes/8 {
 		select {
 		case s.nudge <- struct{}{}:
 		default: // nudged already
 		}
 	}
-	return im, saveErr, nil
+	return nil
 }
 
 // Get returns the record of owner's picture id, [ErrNotFound], or [ErrPending] while an upload link waits for it.

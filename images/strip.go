@@ -18,6 +18,7 @@ const (
 // StripOptions say what a filter does. The zero value drops all metadata, adds no mark and bounds nothing.
 type StripOptions struct {
 	Bounds Bounds
+	Frames int   // of an animation at most; 0 = none: what has several frames is refused
 	Keep   bool  // leave text, EXIF, XMP and colour profile in (SC-53)
 	Mark   *Mark // add this mark (IMG-09); nil = none
 }
@@ -27,6 +28,7 @@ type Info struct {
 	Format        Format
 	Width, Height int
 	Bytes         int64 // written
+	Frames        int   // of an animation; 0 = a still picture, or not known
 	// Orientation is EXIF's, 1…8, of a JPEG or WebP whose EXIF said so, else 0. The filters drop the tag with the rest.
 	Orientation int
 }

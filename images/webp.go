@@ -6,10 +6,10 @@ import (
 	"io"
 )
 
-// StripWebP is [Strip] for still WebP pictures, lossy or lossless. It passes the picture and its alpha plane and writes a new
-// container around them, with flags and sizes that fit: EXIF, XMP, profiles and unknown chunks go, animations are refused,
-// and a canvas that differs from the picture in it too. The container has its size in front, so the picture, at most 64 MiB,
-// is held in memory.
+// StripWebP is [Strip] for WebP pictures, lossy or lossless. It passes the picture and its alpha plane, or an animation's frames
+// where o.Frames allows them, and writes a new container around them, with flags and sizes that fit: EXIF, XMP, profiles and
+// unknown chunks go; a canvas that differs from the picture in it is refused. The container has its size in front, so the
+// picture, at most 64 MiB, is held in memory.
 func StripWebP(dst io.Writer, src io.Reader, o StripOptions) (Info, error) {
 	w := &webpFilter{filter: newFilter(dst, src, WebP, o), chunks: map[string][]byte{}}
 	body, err := w.body()
@@ -40,7 +40,7 @@ const (
 type webpFilter struct {
 	*filter
 	chunks map[string][]byte // by name; each may be there once
-	frames int64             // of an animation
+	frames [][]byte          // of an animation, ANMF by ANMF
 	alpha  bool
 }
 
@@ -85,17 +85,17 @@ func (w *webpFilter) collect(b []byte) error {
 		data := b[:size]
 		b = b[min(int64(len(b)), size+size&1):]
 		switch name {
-		case "VP8 ", "VP8L", "VP8X", "ALPH", "ICCP", "EXIF", "XMP ":
+		case "VP8 ", "VP8L", "VP8X", "ALPH", "ANIM", "ICCP", "EXIF", "XMP ":
 			if _, twice := w.chunks[name]; twice {
 				return w.fault("it has two chunks %q", name)
 			}
 			w.chunks[name] = data
 		case "ANMF":
-			w.frames++
+			w.frames = append(w.frames, data)
 		}
 	}
-	if x := w.chunks["VP8X"]; w.frames > 0 || (len(x) > 0 && x[0]&webpAnimated != 0) {
-		return &BoundsError{What: "frames", Got: max(w.frames, 2), Max: 1}
+	if n, most := len(w.frames), max(w.Frames, 1); n > most || (w.animated() && w.Frames == 0) {
+		return &BoundsError{What: "frames", Got: int64(max(n, 2)), Max: int64(most)}
 	}
 	w.info.Orientation = orientation(bytes.TrimPrefix(w.chunks["EXIF"], []byte("Exif\x00\x00")))
 	return nil
@@ -103,27 +103,39 @@ func (w *webpFilter) collect(b []byte) error {
 
 // measure reads the picture's own header and holds the container's to it.
 func (w *webpFilter) measure() error {
-	lossy, lossless := w.chunks["VP8 "], w.chunks["VP8L"]
-	var width, height int64
-	switch {
-	case len(lossy) >= 10 && lossless == nil && lossy[0]&1 == 0 && string(lossy[3:6]) == "\x9d\x01\x2a":
-		width = int64(binary.LittleEndian.Uint16(lossy[6:]) & 0x3FFF)
-		height = int64(binary.LittleEndian.Uint16(lossy[8:]) & 0x3FFF)
-		w.alpha = w.chunks["ALPH"] != nil
-	case len(lossless) >= 5 && lossy == nil && lossless[0] == 0x2F && lossless[4]>>5 == 0:
-		bits := binary.LittleEndian.Uint32(lossless[1:])
-		width, height = int64(bits&0x3FFF)+1, int64(bits>>14&0x3FFF)+1
-		w.alpha = bits>>28&1 == 1
-		delete(w.chunks, "ALPH") // has no meaning here
-	default:
+	if w.animated() {
+		return w.measureFrames()
+	}
+	width, height, alpha, ok := webpPicture(w.chunks)
+	if !ok {
 		return w.fault("it holds no picture")
 	}
+	w.alpha = alpha
+	if w.chunks["VP8L"] != nil {
+		delete(w.chunks, "ALPH") // has no meaning here
+	}
+	delete(w.chunks, "ANIM")
 	if x, ok := w.chunks["VP8X"]; ok {
 		if len(x) != 10 || int64(uint24(x[4:]))+1 != width || int64(uint24(x[7:]))+1 != height {
 			return w.fault("its canvas does not fit its picture")
 		}
 	}
 	return w.size(width, height)
+}
+
+// webpPicture reads what a picture's own bytes say of it; not ok unless there is exactly one.
+func webpPicture(chunks map[string][]byte) (width, height int64, alpha, ok bool) {
+	lossy, lossless := chunks["VP8 "], chunks["VP8L"]
+	switch {
+	case len(lossy) >= 10 && lossless == nil && lossy[0]&1 == 0 && string(lossy[3:6]) == "\x9d\x01\x2a":
+		width = int64(binary.LittleEndian.Uint16(lossy[6:]) & 0x3FFF)
+		height = int64(binary.LittleEndian.Uint16(lossy[8:]) & 0x3FFF)
+		return width, height, chunks["ALPH"] != nil, true
+	case len(lossless) >= 5 && lossy == nil && lossless[0] == 0x2F && lossless[4]>>5 == 0:
+		bits := binary.LittleEndian.Uint32(lossless[1:])
+		return int64(bits&0x3FFF) + 1, int64(bits>>14&0x3FFF) + 1, bits>>28&1 == 1, true
+	}
+	return 0, 0, false, false
 }
 
 func uint24(b []byte) uint32 { return uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 }
@@ -152,10 +164,18 @@ func (w *webpFilter) emit() error {
 	for _, d := range w.chunks {
 		size += 8 + len(d) + len(d)&1
 	}
+	for _, d := range w.frames {
+		size += 8 + len(d) + len(d)&1
+	}
 	w.chunk("RIFF", size, []byte("WEBP"))
-	for _, name := range []string{"VP8X", "ICCP", "ALPH", "VP8 ", "VP8L", "EXIF", "XMP "} {
+	for _, name := range []string{"VP8X", "ICCP", "ANIM", "ANMF", "ALPH", "VP8 ", "VP8L", "EXIF", "XMP "} {
 		if d, ok := w.chunks[name]; ok {
 			w.chunk(name, len(d), d)
+		}
+		if name == "ANMF" {
+			for _, d := range w.frames {
+				w.chunk(name, len(d), d)
+			}
 		}
 	}
 	return nil
@@ -176,6 +196,9 @@ func (w *webpFilter) extended() []byte {
 		if _, ok := w.chunks[name]; ok {
 			flags |= flag
 		}
+	}
+	if w.animated() {
+		flags |= webpAnimated
 	}
 	if flags == 0 {
 		return nil
