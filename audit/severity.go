@@ -25,14 +25,19 @@ const (
 	RateLimited        = "limit.rate"                    // refused for its rate outside of a call
 	ProtocolRefused    = "protocol.refused"              // a message that reaches no tool
 	PolicyChanged      = "policy.changed"                // another policy holds from here on
+	PolicyRejected     = "policy.rejected"               // a changed policy file was broken; the one before holds on
 	StorageClean       = "storage.clean"                 // old pictures or uploads were removed
 	LimitOff           = "limit.off"                     // a limit that is switched off
 
+	LogSealed  = "audit.sealed"      // the root of the tree, at the end of a segment
 	LogRotated = "audit.rotated"     // the log goes on in a new segment
+	LogPruned  = "audit.pruned"      // the oldest segments were removed, as the settings say
 	LogMended  = "audit.mended"      // a line that a crash tore was cut off
 	LogDamaged = "audit.damaged"     // the log isn't as it was left; verify says where
 	LogGap     = "audit.gap"         // the log could not be written for a while
 	KeyChanged = "audit.key_changed" // prompts are digested with another key from here on
+
+	SignerChanged = "audit.signer_changed" // checkpoints are signed with another key from here on; both keys' signatures are in it
 )
 
 // eventSeverities is total over the names above; a test holds that.
@@ -46,9 +51,13 @@ var eventSeverities = map[string]string{ //nolint:gochecknoglobals // an immutab
 	RateLimited:        Medium,
 	ProtocolRefused:    Low,
 	PolicyChanged:      Info,
+	PolicyRejected:     Medium,
 	StorageClean:       Info,
 	LimitOff:           Medium,
 	LogRotated:         Info,
+	LogSealed:          Info,
+	LogPruned:          Info,
+	SignerChanged:      Medium,
 	LogMended:          Low,
 	LogDamaged:         High,
 	LogGap:             High,

@@ -14,6 +14,17 @@ type Principal struct {
 	Method string         // how it was told: stdio, token, basic, loopback, anonymous
 	Role   policy.Role    // what it may do at most
 	Scopes []policy.Scope // what its role and token leave of that; sorted
+	// Token are the scopes that the caller's token leaves of any role; nil leaves all.
+	Token []policy.Scope
+}
+
+// Under returns p in another role, which has scopes, narrowed by p's token.
+func (p Principal) Under(role policy.Role, scopes []policy.Scope) Principal {
+	p.Role, p.Scopes = role, scopes
+	if p.Token != nil {
+		p.Scopes = slices.DeleteFunc(slices.Clone(scopes), func(s policy.Scope) bool { return !slices.Contains(p.Token, s) })
+	}
+	return p
 }
 
 // Can reports whether p may act under scope.

@@ -203,6 +203,7 @@ type Limits struct {
 
 // Policy narrows what is allowed.
 type Policy struct {
+	File              string   // path, or @ and the name of a shipped posture; empty: the built-in guards alone
 	ModelExtensions   []string // lower case, with the dot
 	UpscaleExtensions []string // likewise
 	ModelAllow        []string

@@ -69,6 +69,10 @@ func guardTable(c *Config) []setting {
 			doc: "Largest MCP request.",
 		},
 		{
+			name: "POLICY__FILE", value: filePath(&p.File), unset: "the built-in guards alone",
+			doc: "Policy file, or one that comes with comfygate: `@personal`, `@team`, `@public`. It is read again when it changes.",
+		},
+		{
 			name: "POLICY__MODEL_EXTENSIONS", value: texts(&p.ModelExtensions, "file extensions that load without running code", extension(false)), def: ".safetensors,.sft,.gguf",
 			doc: "File types of models that may be used.",
 		},

@@ -96,6 +96,7 @@ var samples = map[string]struct {
 	"LIMITS__IMAGE_BYTES":              {"134217728", nil},
 	"LIMITS__MEMORY_BYTES":             {"536870912", nil},
 	"LIMITS__REQUEST_BYTES":            {"1048576", nil},
+	"POLICY__FILE":                     {"@team", nil},
 	"POLICY__MODEL_EXTENSIONS":         {".safetensors", []string{"safetensors", ".ckpt", ".pth", ".safetensors,.pkl"}}, // SC-52
 	"POLICY__UPSCALE_EXTENSIONS":       {".pth,.pt", []string{"*"}},
 	"POLICY__MODEL_ALLOW":              {"sdxl/*,flux*", []string{"a[", ",a"}},

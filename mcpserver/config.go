@@ -19,6 +19,11 @@ import (
 // Policy judges requests; *policy.Rules is one.
 type Policy interface {
 	Decide(ctx context.Context, req policy.Request) policy.Decision
+	// Offers reports whether a tool might be allowed, for lists of tools.
+	Offers(req policy.Request) bool
+	// RoleOf returns the role that a policy gives a principal, whatever authentication told; false where it says nothing of that.
+	RoleOf(principal string) (policy.Role, bool)
+	ScopesOf(role policy.Role) []policy.Scope
 	Hash() string
 }
 

@@ -117,6 +117,12 @@ func (r rules) Decide(_ context.Context, req policy.Request) policy.Decision {
 	return policy.Decision{Allowed: true, Rule: "test-allow"}
 }
 
+func (rules) Offers(req policy.Request) bool { return slices.Contains(req.Scopes, req.Scope) }
+
+func (rules) RoleOf(string) (policy.Role, bool) { return "", false }
+
+func (rules) ScopesOf(role policy.Role) []policy.Scope { return policy.ScopesOf(role) }
+
 func (rules) Hash() string { return "hash" }
 
 // rates have so many tokens; -1 is endless.

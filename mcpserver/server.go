@@ -190,10 +190,10 @@ func (discard) CanStream() bool             { return false }
 
 // showAllowed leaves in tools/list what the caller may use (SC-59). The scope stage asks again at each call.
 func (s *Server) showAllowed(ctx context.Context, _ any, _ *mcp.ListToolsRequest, result *mcp.ListToolsResult) {
-	who, _ := auth.FromContext(ctx)
+	who := caller(ctx, s.cfg.Policy)
 	kept := make([]mcp.Tool, 0, len(result.Tools))
 	for _, t := range result.Tools {
-		if who.Can(s.scopes[t.Name]) {
+		if s.cfg.Policy.Offers(policy.Request{Principal: who.Name, Role: who.Role, Scopes: who.Scopes, Tool: t.Name, Scope: s.scopes[t.Name]}) {
 			kept = append(kept, t)
 		}
 	}

@@ -1,6 +1,7 @@
 package mcpserver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,7 +71,7 @@ func (p *pipeline) record(ctx context.Context, c *call, res tools.Result, err er
 func (p *pipeline) base(c *call) audit.Record {
 	r := audit.Record{
 		CallID: c.id, Principal: c.principal.Name, Method: c.principal.Method, Transport: c.transport, Session: c.session,
-		Tool: c.tool.Name, Params: c.params, PolicyHash: p.policy.Hash(), Rule: c.decision.Rule,
+		Tool: c.tool.Name, Params: c.params, PolicyHash: cmp.Or(c.decision.Policy, p.policy.Hash()), Rule: c.decision.Rule,
 	}
 	if c.decision.Allowed {
 		r.Decision = "allow"

@@ -56,6 +56,10 @@ func (r *record) events(name string) (list []audit.Record) {
 
 type yes struct{}
 
+func (yes) Offers(policy.Request) bool               { return true }
+func (yes) RoleOf(string) (policy.Role, bool)        { return "", false }
+func (yes) ScopesOf(role policy.Role) []policy.Scope { return policy.ScopesOf(role) }
+
 func (yes) Decide(context.Context, policy.Request) policy.Decision {
 	return policy.Decision{Allowed: true, Rule: "test"}
 }

@@ -24,7 +24,7 @@ import (
 	"github.com/comfygate/comfygate/limits"
 	"github.com/comfygate/comfygate/logging"
 	"github.com/comfygate/comfygate/mcpserver"
-	"github.com/comfygate/comfygate/policy"
+	"github.com/comfygate/comfygate/policy/live"
 	"github.com/comfygate/comfygate/tools"
 )
 
@@ -38,6 +38,7 @@ type house struct {
 	cfg     config.Config
 	log     *zap.Logger
 	record  *audit.Log
+	policy  *live.Policy
 	denials *audit.Denials
 	client  *comfy.Client
 	fleet   *fleet.Fleet
@@ -84,7 +85,7 @@ func build(ctx context.Context, p *process, cfg config.Config, linkURL func(path
 	if cfg.Limits.MemoryBytes > 0 {
 		debug.SetMemoryLimit(cfg.Limits.MemoryBytes)
 	}
-	for _, step := range []func(context.Context) error{h.openRecord, h.reachComfyUI, h.openStore, h.openInputs} {
+	for _, step := range []func(context.Context) error{h.openRecord, h.watchPolicy, h.reachComfyUI, h.openStore, h.openInputs} {
 		if err := step(ctx); err != nil {
 			return h, err
 		}
@@ -278,10 +279,6 @@ func (h *house) openInputs(context.Context) (err error) {
 const owed = 5 * time.Second
 
 func (h *house) serveTools(linkURL func(path string) string) error {
-	rules, err := newRules(h.cfg)
-	if err != nil {
-		return err
-	}
 	catalog, err := newCatalog(h.cfg)
 	if err != nil {
 		return err
@@ -314,7 +311,7 @@ func (h *house) serveTools(linkURL func(path string) string) error {
 	}
 	h.later("jobs", h.jobs.Close)
 	env := tools.Env{
-		Jobs: h.jobs, Pictures: h.store, Server: tools.OverFleet(h.fleet), Catalog: catalog, Rules: rules,
+		Jobs: h.jobs, Pictures: h.store, Server: tools.OverFleet(h.fleet), Catalog: catalog, Rules: h.policy,
 		Rates: rates, Places: places, Explain: h.explain, Settings: h.settings(),
 	}
 	if h.links != nil {
@@ -332,7 +329,7 @@ func (h *house) serveTools(linkURL func(path string) string) error {
 	h.mcp, err = mcpserver.New(mcpserver.Config{
 		Name: "comfygate", Title: "comfygate: pictures from ComfyUI", Version: version,
 		WebsiteURL: "https://github.com/comfygate/comfygate", Instructions: instructions,
-		Tools: list, Policy: rules, Limiter: rates, Places: places,
+		Tools: list, Policy: h.policy, Limiter: rates, Places: places,
 		Audit: h.record, Denials: h.denials, Images: h.store, Inbox: h.inbox,
 		Upstream: h.upstream(), Structured: mcpserver.Structured(h.cfg.MCP.Structured),
 		Clean:  h.cfg.Redactor().Clean,
@@ -340,24 +337,6 @@ func (h *house) serveTools(linkURL func(path string) string) error {
 		Log:    h.log.Named("mcp"),
 	})
 	return err
-}
-
-func newRules(cfg config.Config) (*policy.Rules, error) {
-	rules, err := policy.New(policy.Config{
-		ModelExtensions:   cfg.Policy.ModelExtensions,
-		UpscaleExtensions: cfg.Policy.UpscaleExtensions,
-		ModelAllow:        cfg.Policy.ModelAllow,
-		ModelDeny:         cfg.Policy.ModelDeny,
-		DisabledTools:     cfg.Policy.DisabledTools,
-		DeniedPrincipals:  cfg.Policy.DeniedPrincipals,
-		MaxNodes:          cfg.Limits.GraphNodes,
-		MaxPixels:         cfg.Limits.JobPixels,
-		MaxWork:           cfg.Limits.WorkUnits,
-	})
-	if err != nil {
-		return nil, usageError{fmt.Errorf("COMFYGATE_POLICY__*: %w", err)}
-	}
-	return rules, nil
 }
 
 func newCatalog(cfg config.Config) (*workflow.Catalog, error) {

@@ -76,6 +76,15 @@ func (p *Policy) AllowModel(kind policy.Kind, name string) bool {
 	return p.Current().AllowModel(kind, name)
 }
 
+// AllowNode is [policy.Rules.AllowNode] of the rules in force.
+func (p *Policy) AllowNode(n policy.Node) bool { return p.Current().AllowNode(n) }
+
+// RoleOf is [policy.Rules.RoleOf] of the rules in force.
+func (p *Policy) RoleOf(principal string) (policy.Role, bool) { return p.Current().RoleOf(principal) }
+
+// ScopesOf is [policy.Rules.ScopesOf] of the rules in force.
+func (p *Policy) ScopesOf(role policy.Role) []policy.Scope { return p.Current().ScopesOf(role) }
+
 // Reload reads the file now. Its error says why the policy in force stays. Changed and Rejected are told.
 func (p *Policy) Reload() error {
 	p.mu.Lock()
