@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -144,8 +145,11 @@ func (c *Client) lookHistory(ctx context.Context, id string) (sight, error) {
 // outputs is node id → kind → list; the lists hold files and other things.
 type outputs map[string]map[string]json.RawMessage
 
-// maxOutputs bounds the files of one run.
-const maxOutputs = 4096
+// Bounds of the outputs of one run: how many, and the bytes of one text.
+const (
+	maxOutputs = 4096
+	maxText    = 16 << 10
+)
 
 func (o outputs) files() []Output {
 	var files []Output
@@ -156,7 +160,11 @@ func (o outputs) files() []Output {
 				continue
 			}
 			for _, item := range list {
-				if f, ok := outputFile(item); ok && len(files) < maxOutputs {
+				f, ok := outputFile(item)
+				if !ok && kind == "text" {
+					f, ok = outputText(item)
+				}
+				if ok && len(files) < maxOutputs {
 					f.Node, f.Kind = node, kind
 					files = append(files, f)
 				}
@@ -186,4 +194,19 @@ func outputFile(item json.RawMessage) (Output, bool) {
 		return Output{Filename: f.Filename, Subfolder: f.Subfolder, Type: f.Type}, true
 	}
 	return Output{}, false
+}
+
+// outputText reads one item where it is a text, or a list of texts as some custom nodes give them.
+func outputText(item json.RawMessage) (Output, bool) {
+	var text string
+	var lines []string
+	switch {
+	case json.Unmarshal(item, &text) == nil:
+	case json.Unmarshal(item, &lines) == nil:
+		text = strings.Join(lines, "\n")
+	default:
+		return Output{}, false
+	}
+	text = CleanText(text, maxText)
+	return Output{Text: text}, text != ""
 }

@@ -45,13 +45,14 @@ type Result struct {
 	Duration time.Duration // of execution, as the server tells it; else by our clock
 }
 
-// An Output is one file a node made.
+// An Output is one file a node made, or one text.
 type Output struct {
 	Node      string
-	Kind      string // images, gifs, audio, …: the key under the node's outputs
-	Filename  string // untrusted (CLIENT-SEC-10)
+	Kind      string // images, gifs, audio, text, …: the key under the node's outputs; says little of what a file is
+	Filename  string // untrusted (CLIENT-SEC-10); empty for a text
 	Subfolder string
 	Type      string // output, temp, input
+	Text      string // cleaned (CLIENT-SEC-14), with line breaks, at most 16 KiB
 }
 
 // A Run is one submitted prompt, followed until its end in the background, whoever waits for it. It is safe for concurrent use.

@@ -305,7 +305,7 @@ func TestSocket_rubbish(t *testing.T) {
 }
 
 // CLIENT-SEC-10, CLIENT-FILE-5: names in an answer that cannot be a file's are dropped, the others are told as they are, in the
-// order of the nodes, also where two have the same (CLIENT-SEC-11).
+// order of the nodes, also where two have the same (CLIENT-SEC-11). Texts are told cleaned and bounded (T41).
 func TestOutputs_CLIENT_SEC_10(t *testing.T) {
 	t.Parallel()
 	dialects(t, func(f *fake) {
@@ -316,6 +316,7 @@ func TestOutputs_CLIENT_SEC_10(t *testing.T) {
 		outputs := map[string]any{
 			"10": map[string]any{"images": []any{file("same.png", "b", "output")}},
 			"9":  map[string]any{"images": []any{file("same.png", "a", "output"), file("x.png", "", "temp")}, "animated": []any{true}, "text": []any{"hello"}},
+			"11": map[string]any{"text": []any{"a\x1b[31mred\u202e\x00\n\tb", "", nil, 3, []any{"c", "d"}, file("t.txt", "", "output"), strings.Repeat("é", 10_000)}},
 			"2": map[string]any{
 				"gifs": []any{file("v.mp4", "", "output")}, "images": []any{
 					file("../../etc/passwd", "", "output"), file("/etc/passwd", "", "output"), file(`..\x`, "", "output"), file("a\x1b.png", "", "output"),
@@ -332,9 +333,11 @@ func TestOutputs_CLIENT_SEC_10(t *testing.T) {
 		f.placed = func(j *fakeJob) { f.record(j, "execution_success", outputs, nil) }
 		var got []string
 		for _, o := range result(t, submit(t, f.client())).Outputs {
-			got = append(got, o.Node+":"+o.Kind+":"+o.Type+":"+o.Subfolder+"/"+o.Filename)
+			got = append(got, o.Node+":"+o.Kind+":"+o.Type+":"+o.Subfolder+"/"+o.Filename+o.Text)
 		}
-		want := "2:gifs:output:/v.mp4 2:images:output:/ok.png 9:images:output:a/same.png 9:images:temp:/x.png 10:images:output:b/same.png"
+		long := "11:text::/" + strings.Repeat("é", 8190) + "…" // 16 KiB
+		want := "2:gifs:output:/v.mp4 2:images:output:/ok.png 9:images:output:a/same.png 9:images:temp:/x.png 9:text::/hello 10:images:output:b/same.png " +
+			"11:text::/ared\n\tb 11:text::/c\nd 11:text:output:/t.txt " + long
 		if strings.Join(got, " ") != want {
 			t.Errorf("%v", got)
 		}
