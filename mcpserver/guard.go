@@ -175,10 +175,13 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, req *request, e e
 func (s *Server) forward(w http.ResponseWriter, r *http.Request, req *request, b []byte) {
 	ctx, cancel, release := callsOf(r.Context())
 	defer release()
+	answered := func() {}
 	if req.id != nil && req.session != "" {
-		defer s.running.add(req.session, req.id, cancel)()
+		answered = s.running.add(req.session, req.id, cancel)
+		defer answered()
 	}
 	out := newStream(w, r, req, s.cfg.Bounds)
+	out.answered = answered // before the answer is out: who has it may use the id again
 	defer out.close()
 	req.send = out.notify
 	s.http.Handle(out, &server.HTTPRequest{Method: r.Method, URL: r.URL, Header: r.Header, Body: b, Context: withRequest(ctx, req)})

@@ -19,7 +19,7 @@ func newRunning() *running { return &running{calls: make(map[string]context.Canc
 
 func runningKey(session string, id json.RawMessage) string { return session + "\x00" + string(id) }
 
-// add notes a request until remove. A second one with the same id can't be told from the first and is not noted.
+// add notes a request until remove, which may be called again. A second one with the same id can't be told from the first and is not noted.
 func (r *running) add(session string, id json.RawMessage, cancel context.CancelCauseFunc) (remove func()) {
 	key := runningKey(session, id)
 	r.mu.Lock()
@@ -28,11 +28,11 @@ func (r *running) add(session string, id json.RawMessage, cancel context.CancelC
 		return func() {}
 	}
 	r.calls[key] = cancel
-	return func() {
+	return sync.OnceFunc(func() { // once: by then the id may be another request's
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		delete(r.calls, key)
-	}
+	})
 }
 
 func (r *running) has(session string, id json.RawMessage) bool {

@@ -19,11 +19,12 @@ import (
 // request's own response, which it turns into an event stream first. mcp-go does not see that and writes its answer as JSON; the stream
 // makes an event of it. What mcp-go itself sends as events passes.
 type stream struct {
-	w       http.ResponseWriter
-	control *http.ResponseController
-	request *request
-	accepts bool // the client takes event streams
-	bounds  Bounds
+	w        http.ResponseWriter
+	control  *http.ResponseController
+	request  *request
+	accepts  bool   // the client takes event streams
+	answered func() // called before the answer leaves, perhaps more than once
+	bounds   Bounds
 
 	mu       sync.Mutex
 	header   http.Header // what mcp-go sets; copied when the status is written
@@ -40,7 +41,7 @@ type stream struct {
 func newStream(w http.ResponseWriter, r *http.Request, req *request, b Bounds) *stream {
 	accept := r.Header.Get("Accept")
 	return &stream{
-		w: w, control: http.NewResponseController(w), request: req, bounds: b, header: make(http.Header),
+		w: w, control: http.NewResponseController(w), request: req, bounds: b, header: make(http.Header), answered: func() {},
 		accepts: accept == "" || strings.Contains(accept, "text/event-stream") || strings.Contains(accept, "*/*"),
 	}
 }
@@ -169,6 +170,8 @@ func (s *stream) Write(b []byte) (int, error) {
 		return len(b), nil
 	case s.ours:
 		return s.answer.Write(b)
+	case !s.events:
+		s.answered()
 	}
 	return len(b), s.put(b)
 }
@@ -222,6 +225,7 @@ func (s *stream) close() {
 		o.id = s.request.id
 		message = encode(o)
 	}
+	s.answered()
 	switch {
 	case len(message) == 0:
 	case s.ours:
