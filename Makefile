@@ -62,9 +62,13 @@ conformance: ## the official MCP suites, 2025-11-25 and 2026-07-28, against our 
 clients: ## the official TypeScript and Python clients and the Inspector against the binary, and a foreign ComfyUI client against the emulator
 	./test/clients/run.sh
 
-tiny-models: ## small random models and placeholders for a live suite: make tiny-models OUT=DIR writes below DIR/models
+e2e-templates: ## whether a ComfyUI takes what we make of its own templates: make e2e-templates COMFYGATE_COMFYUI__URL=http://127.0.0.1:8188
+	@test -n "$(COMFYGATE_COMFYUI__URL)" || { echo "say which server: make e2e-templates COMFYGATE_COMFYUI__URL=http://127.0.0.1:8188"; exit 2; }
+	$(GO) run ./test/templates -url "$(COMFYGATE_COMFYUI__URL)" -base "$(E2E_BASE_DIR)"
+
+tiny-models: ## small random models and placeholders for a live suite: make tiny-models OUT=DIR [TEMPLATES=URL] writes below DIR/models
 	@test -n "$(OUT)" || { echo "say where: make tiny-models OUT=DIR"; exit 2; }
-	$(GO) run ./test/tinymodels -out "$(OUT)"
+	$(GO) run ./test/tinymodels -out "$(OUT)" -templates "$(TEMPLATES)"
 
 bench: build ## what comfygate costs, beside a bare baseline in the same run
 	E2E_BINARY="$(CURDIR)/bin/comfygate" $(GO) run ./test/bench
@@ -79,4 +83,4 @@ help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .DEFAULT_GOAL := help
-.PHONY: demo build install test check vet lint fmt arch docs-check docs golden deadcode tidy-check e2e tiny-models bench conformance clients fuzz help
+.PHONY: demo build install test check vet lint fmt arch docs-check docs golden deadcode tidy-check e2e e2e-templates tiny-models bench conformance clients fuzz help

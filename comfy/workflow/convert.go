@@ -89,7 +89,7 @@ func (c *converter) miss(s *scope, n *uiNode) {
 
 // build writes one node.
 func (c *converter) build(b *built) error {
-	links, fed := map[string]any{}, map[string]any{}
+	links, values := map[string]any{}, c.values(b.scope, b.node, b.class)
 	for i := range b.node.inputs {
 		in := &b.node.inputs[i]
 		if in.link == "" {
@@ -103,13 +103,13 @@ func (c *converter) build(b *built) error {
 		case sourceOutput:
 			links[in.name] = comfy.Link{Node: from.scope.id(from.node), Slot: from.slot}
 		case sourceValue:
-			fed[in.name] = from.value
+			values[in.name] = from.value
 		case sourceCut:
 			b.dead = b.dead || vital(b.class, in.name)
 		case sourceNone:
 		}
 	}
-	b.out = comfy.Node{ClassType: b.class.Name, Inputs: settled(b.class, c.values(b, fed), func(name string) bool { return links[name] != nil })}
+	b.out = comfy.Node{ClassType: b.class.Name, Inputs: settled(b.class, values, func(name string) bool { return links[name] != nil })}
 	maps.Copy(b.out.Inputs, links)
 	if b.node.title != "" && b.node.title != b.class.DisplayName {
 		b.out.Meta = &comfy.NodeMeta{Title: b.node.title}
@@ -117,14 +117,13 @@ func (c *converter) build(b *built) error {
 	return nil
 }
 
-// values returns what a node's widgets have: by the file, over it what an instance around says, over it what is fed by links.
-func (c *converter) values(b *built, fed map[string]any) map[string]any {
-	values := maps.Clone(b.node.named)
-	if b.node.values != nil || values == nil {
-		values = spread(b.class, b.node.values)
+// values returns what a node's widgets have by the file, and over it what an instance around says.
+func (c *converter) values(s *scope, n *uiNode, class *comfy.Class) map[string]any {
+	values := maps.Clone(n.named)
+	if n.values != nil || values == nil {
+		values = spread(class, n.values)
 	}
-	maps.Copy(values, b.scope.given[b.node.id])
-	maps.Copy(values, fed)
+	maps.Copy(values, s.given[n.id])
 	return values
 }
 
@@ -179,12 +178,35 @@ func (c *converter) prune() {
 	}
 }
 
-// hints returns the model files that the nodes that run name, by folder and name.
+// hints returns the model files that the nodes that run name.
 func (c *converter) hints() []ModelFileHint {
 	var files []ModelFileHint
 	for _, b := range c.nodes {
 		files = append(files, b.node.files...)
 	}
+	return sortedHints(files)
+}
+
+// Hints returns the model files that all nodes of the document name, also those that do not run. A graph in the API format names none.
+func (d *Document) Hints() []ModelFileHint {
+	if d.UI == nil {
+		return nil
+	}
+	levels := []*level{d.UI.top}
+	for _, s := range d.UI.subs {
+		levels = append(levels, s.level)
+	}
+	var files []ModelFileHint
+	for _, l := range levels {
+		for _, n := range l.nodes {
+			files = append(files, n.files...)
+		}
+	}
+	return sortedHints(files)
+}
+
+// sortedHints sorts by folder and name, and keeps one of each.
+func sortedHints(files []ModelFileHint) []ModelFileHint {
 	slices.SortFunc(files, func(a, b ModelFileHint) int {
 		return cmp.Or(strings.Compare(a.Folder, b.Folder), strings.Compare(a.Name, b.Name), strings.Compare(a.URL, b.URL))
 	})

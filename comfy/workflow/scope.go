@@ -46,9 +46,9 @@ func host(s *scope) {
 			}
 		}
 	} else {
-		for i, slot := range s.sub.shown {
+		for i, shown := range s.sub.shown {
 			if i < len(values) {
-				s.put("-1", s.sub.inputs[slot].name, values[i])
+				s.put("-1", s.sub.inputs[shown.slot].name, values[i])
 			}
 		}
 	}
@@ -92,6 +92,26 @@ func (s *scope) slot(name string) int {
 	return slices.IndexFunc(s.sub.inputs, func(p uiPort) bool { return p.name == name })
 }
 
+// hosted returns the value that an instance has for an unlinked input: its own, or what the first widget within has; nil where there is none.
+func (c *converter) hosted(s *scope, slot int) any {
+	if v, ok := s.fed[slot]; ok {
+		return v
+	}
+	var v any
+	for _, first := range s.sub.shown {
+		switch class := classOf(c.info, first.node.class); {
+		case first.slot != slot:
+		case c.ui.subs[first.node.class] != nil && !first.node.off():
+			inner := c.enter(s, first.node)
+			v = c.hosted(inner, inner.slot(first.widget))
+		case class != nil:
+			v = c.values(s, first.node, class)[first.widget]
+		}
+	}
+	s.fed[slot] = v
+	return v
+}
+
 // A source is what feeds an input: a node's output, a value, or nothing.
 type source struct {
 	kind  sourceKind
@@ -126,7 +146,7 @@ func (c *converter) source(s *scope, id, want string) (source, error) {
 			}
 			in := s.instance.input(s.sub.inputs[slot].name)
 			if in == nil || in.link == "" {
-				if v, ok := s.fed[slot]; ok {
+				if v := c.hosted(s, slot); v != nil {
 					return source{kind: sourceValue, value: v}, nil
 				}
 				return source{kind: none}, nil

@@ -68,7 +68,10 @@ func (n *uiNode) input(name string) *uiInput {
 }
 
 // A uiPort is an output of a node, or a side's slot of a subgraph.
-type uiPort struct{ name, label, kind string }
+type uiPort struct {
+	name, label, kind string
+	links             []string // of a subgraph's: ids within it, in the order in which they were made
+}
 
 // A uiInput is a socket of a node.
 type uiInput struct {
@@ -93,5 +96,13 @@ type subgraph struct {
 	*level
 	id, name        string
 	inputs, outputs []uiPort
-	shown           []int // slots of inputs that lead to a widget, told when all within is known
+	shown           []shown // its inputs that lead to widgets, told when all within is known
+}
+
+// A shown is an input of a subgraph that leads to a widget, which instances then have too. The first widget that it leads to says what
+// it begins with.
+type shown struct {
+	slot   int
+	node   *uiNode
+	widget string
 }

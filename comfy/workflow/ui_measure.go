@@ -67,28 +67,34 @@ func (m *measuring) subgraph(s *subgraph, depth int) (measured, error) {
 	return total, err
 }
 
-// shown returns the slots of a subgraph's inputs that lead to a widget. Those of the subgraphs within are known already.
-func (ui *UI) shown(sub *subgraph) (slots []int) {
-	leads := map[int]bool{}
+// shown returns the inputs of a subgraph that lead to widgets, by slot. Those of the subgraphs within are known already.
+func (ui *UI) shown(sub *subgraph) (list []shown) {
+	leads := make([][]shown, len(sub.inputs))
 	for _, n := range sub.nodes {
 		for i := range n.inputs {
 			in := &n.inputs[i]
 			link, ok := sub.links[in.link]
-			if ok && link.from == inputSide && (in.widget || ui.shows(n, in.name)) {
-				leads[link.fromSlot] = true
+			if !ok || link.from != inputSide || link.fromSlot >= len(leads) || !in.widget && !ui.shows(n, in.name) {
+				continue
 			}
+			found := shown{link.fromSlot, n, in.name}
+			if ids := sub.inputs[link.fromSlot].links; len(ids) > 0 && ids[0] == in.link {
+				leads[link.fromSlot] = append([]shown{found}, leads[link.fromSlot]...)
+				continue
+			}
+			leads[link.fromSlot] = append(leads[link.fromSlot], found)
 		}
 	}
-	for slot := range sub.inputs {
-		if leads[slot] {
-			slots = append(slots, slot)
+	for _, found := range leads {
+		if len(found) > 0 {
+			list = append(list, found[0])
 		}
 	}
-	return slots
+	return list
 }
 
 // shows reports whether an instance's input leads to a widget.
 func (ui *UI) shows(n *uiNode, input string) bool {
 	sub := ui.subs[n.class]
-	return sub != nil && slices.ContainsFunc(sub.shown, func(slot int) bool { return sub.inputs[slot].name == input })
+	return sub != nil && slices.ContainsFunc(sub.shown, func(s shown) bool { return sub.inputs[s.slot].name == input })
 }

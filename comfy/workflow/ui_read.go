@@ -265,6 +265,10 @@ func readPort(object map[string]any) uiPort {
 	p.name, _ = object["name"].(string)
 	p.label, _ = object["label"].(string)
 	p.kind, _ = object["type"].(string)
+	links, _ := object["linkIds"].([]any)
+	for _, v := range links {
+		p.links = append(p.links, identifier(v))
+	}
 	return p
 }
 

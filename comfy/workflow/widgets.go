@@ -77,7 +77,10 @@ func plausible(class string, in *comfy.Input, v any) bool {
 	case "STRING":
 		return isText
 	case "COMBO", "COMFY_DYNAMICCOMBO_V3":
-		return isText && (len(in.Options) == 0 || slices.Contains(in.Options, text) || in.Media || in.Dynamic || modelKind(class, in.Name) != "")
+		if len(in.Options) == 0 { // none, or numbers
+			return v != nil
+		}
+		return isText && (slices.Contains(in.Options, text) || in.Media || in.Dynamic || modelKind(class, in.Name) != "")
 	}
 	return v != nil && !(isText && slices.Contains(buttons, text))
 }
@@ -154,8 +157,11 @@ func initial(class string, in *comfy.Input) any {
 			return in.Options[0]
 		}
 	}
-	if in.Type == "COMBO" {
+	switch {
+	case in.Type == "COMBO":
 		return nil
+	case in.Default == nil: // of a widget that shows, but holds nothing
+		return map[string]any{}
 	}
 	return in.Default
 }

@@ -1,12 +1,14 @@
 // Command tinymodels writes model files for a live suite: a checkpoint and an upscaler that are small and random but work,
 // and empty files under the usual names of every family, with which a ComfyUI accepts the family's graph.
 //
-//	go run ./test/tinymodels -out DIR
+//	go run ./test/tinymodels -out DIR [-templates URL]
 //
-// writes below DIR/models; DIR is then a base directory for ComfyUI. The same bytes come out each time and everywhere.
+// writes below DIR/models; DIR is then a base directory for ComfyUI. The same bytes come out each time and everywhere. With the URL of a
+// ComfyUI, there are empty files too for all models that the templates it ships name.
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"io"
@@ -15,23 +17,32 @@ import (
 )
 
 func main() {
-	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
 }
 
-func run(args []string, stdout, stderr io.Writer) int {
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("tinymodels", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	out := flags.String("out", "", "folder to write models/ into")
+	templates := flags.String("templates", "", "URL of a ComfyUI whose templates' models shall be there too, as empty files")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
 	if *out == "" || flags.NArg() > 0 {
-		_, _ = fmt.Fprintln(stderr, "say where: tinymodels -out DIR")
+		_, _ = fmt.Fprintln(stderr, "say where: tinymodels -out DIR [-templates URL]")
 		return 2
 	}
 	if err := write(filepath.Join(*out, "models")); err != nil {
 		_, _ = fmt.Fprintln(stderr, err)
 		return 1
+	}
+	if *templates != "" {
+		n, err := writeNamed(ctx, *templates, filepath.Join(*out, "models"))
+		if err != nil {
+			_, _ = fmt.Fprintln(stderr, err)
+			return 1
+		}
+		_, _ = fmt.Fprintf(stdout, "wrote placeholders of %d models that templates name\n", n)
 	}
 	_, _ = fmt.Fprintf(stdout, "wrote %s, %s and %d placeholders below %s\n", checkpointFile, upscalerFile, placeholderCount(), filepath.Join(*out, "models"))
 	return 0

@@ -212,7 +212,7 @@ func TestRun(t *testing.T) {
 	}
 	var stdout, stderr bytes.Buffer
 	for range 2 { // again over its own files
-		if code := run([]string{"-out", dir}, &stdout, &stderr); code != 0 || stderr.Len() > 0 {
+		if code := run(t.Context(), []string{"-out", dir}, &stdout, &stderr); code != 0 || stderr.Len() > 0 {
 			t.Fatalf("code %d: %s", code, &stderr)
 		}
 	}
@@ -258,7 +258,7 @@ func TestRun_refuses(t *testing.T) {
 		"nothing": {nil, 2}, "unknown flag": {[]string{"-x"}, 2}, "more": {[]string{"-out", "a", "b"}, 2}, "a file": {[]string{"-out", file}, 1},
 	} {
 		var stdout, stderr bytes.Buffer
-		if code := run(c.args, &stdout, &stderr); code != c.code || stderr.Len() == 0 {
+		if code := run(t.Context(), c.args, &stdout, &stderr); code != c.code || stderr.Len() == 0 {
 			t.Errorf("%s: code %d, %q", name, code, &stderr)
 		}
 	}

@@ -1,0 +1,81 @@
+// Command templates tells whether a ComfyUI takes what we make of the templates that it ships.
+//
+//	go run ./test/templates -url URL [-base DIR]
+//
+// reads each template of the server, converts it and posts it, behind a job that keeps the server busy, so that it is validated and taken
+// off the queue unrun. It prints a table, and of each that is refused the reasons. Models need only be there by name (make tiny-models
+// TEMPLATES=URL), and the pictures, videos and sounds that templates name are uploaded, empty in all but name. Then it runs what needs no
+// model and compares pixels. The exit code is 1 when more open templates are refused than -misses allows, or a pixel is wrong.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+
+	"github.com/comfygate/comfygate/comfy"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("templates", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	url := flags.String("url", "", "the ComfyUI")
+	base := flags.String("base", "", "its base directory, for files that cannot be uploaded")
+	misses := flags.Int("misses", 3, "how many open templates may be refused")
+	if err := flags.Parse(args); err != nil {
+		return 2
+	}
+	if *url == "" || flags.NArg() > 0 {
+		_, _ = fmt.Fprintln(stderr, "say which server: templates -url URL [-base DIR] [-misses N]")
+		return 2
+	}
+	s, err := connect(*url, *base)
+	if err != nil {
+		_, _ = fmt.Fprintln(stderr, err)
+		return 1
+	}
+	defer s.client.Close() //nolint:errcheck // nothing is lost
+	ok, err := s.judge(ctx, stdout, *misses)
+	if err != nil {
+		_, _ = fmt.Fprintln(stderr, err)
+		return 1
+	}
+	if !ok {
+		return 1
+	}
+	return 0
+}
+
+// A server is the ComfyUI under test.
+type server struct {
+	url, base string
+	client    *comfy.Client
+	info      *comfy.ObjectInfo
+}
+
+func connect(url, base string) (*server, error) {
+	client, err := comfy.New(comfy.Config{URL: url})
+	return &server{url: url, base: base, client: client}, err
+}
+
+func (s *server) judge(ctx context.Context, out io.Writer, misses int) (bool, error) {
+	release, err := s.occupy(ctx)
+	if err != nil {
+		return false, err
+	}
+	report, err := s.templates(ctx)
+	release()
+	if err != nil {
+		return false, err
+	}
+	return report.print(out, misses), nil
+}

@@ -1,0 +1,201 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/png"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/comfygate/comfygate/comfy"
+	"github.com/comfygate/comfygate/comfy/workflow"
+	"github.com/comfygate/comfygate/policy"
+)
+
+// A verdict is what became of one template.
+type verdict struct {
+	name    string
+	open    bool // it needs no paid service
+	nodes   int
+	offers  int
+	refused []string // why the server or we refuse it; empty when it is accepted
+	ours    bool     // it is we that refuse it
+	faults  int      // that Fit finds
+	denied  string   // why policy denies it
+}
+
+type report []verdict
+
+// templates judges every template of the server.
+func (s *server) templates(ctx context.Context) (report, error) {
+	list, err := s.client.Templates(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if s.info, err = s.client.ObjectInfo(ctx); err != nil {
+		return nil, err
+	}
+	texts := make([][]byte, len(list))
+	for i, t := range list {
+		data, err := s.client.Template(ctx, t.Name)
+		if err != nil {
+			return nil, fmt.Errorf("template %s: %w", t.Name, err)
+		}
+		texts[i] = data
+		if err := s.upload(ctx, data); err != nil {
+			return nil, err
+		}
+	}
+	s.client.Forget() // the lists of files have grown
+	if s.info, err = s.client.ObjectInfo(ctx); err != nil {
+		return nil, err
+	}
+	var all report
+	for i, t := range list {
+		v, err := s.template(ctx, texts[i])
+		if err != nil {
+			return nil, fmt.Errorf("template %s: %w", t.Name, err)
+		}
+		v.name, v.open = t.Name, !t.Paid
+		all = append(all, v)
+	}
+	return all, nil
+}
+
+// upload provides the files that a template's nodes name.
+func (s *server) upload(ctx context.Context, data []byte) error {
+	doc, err := workflow.Read(data)
+	if err != nil {
+		return nil //nolint:nilerr // told when the template is judged
+	}
+	converted, err := doc.Convert(s.info)
+	if err != nil {
+		return nil //nolint:nilerr // likewise
+	}
+	var picture bytes.Buffer
+	if err := png.Encode(&picture, image.NewGray(image.Rect(0, 0, 8, 8))); err != nil {
+		return err
+	}
+	for _, n := range converted.Graph {
+		for i := range s.info.Classes[n.ClassType].Inputs {
+			in := &s.info.Classes[n.ClassType].Inputs[i]
+			name, ok := n.Inputs[in.Name].(string)
+			if !in.Media || !ok || name == "" {
+				continue
+			}
+			if err := s.provide(ctx, name, picture.Bytes()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *server) template(ctx context.Context, data []byte) (verdict, error) {
+	var v verdict
+	doc, err := workflow.Read(data)
+	if err != nil {
+		return verdict{ours: true, refused: []string{err.Error()}}, nil
+	}
+	converted, err := doc.Convert(s.info)
+	if err != nil {
+		return verdict{ours: true, refused: []string{explain(err)}}, nil
+	}
+	v.nodes, v.offers, v.faults = len(converted.Graph), len(converted.Offers), len(workflow.Fit(converted.Graph, s.info))
+	v.denied = denied(converted.Graph, s.info)
+	a, err := s.post(ctx, converted.Graph)
+	if err != nil {
+		return v, err
+	}
+	v.refused = a.reasons()
+	if a.ID == "" {
+		return v, nil
+	}
+	return v, s.withdraw(ctx, a.ID)
+}
+
+func explain(err error) string {
+	unknown, ok := errors.AsType[*workflow.UnknownClassError](err)
+	if !ok {
+		return err.Error()
+	}
+	var list []string
+	for _, c := range unknown.Classes {
+		list = append(list, fmt.Sprintf("%s %s (%s)", c.Node, c.Class, c.Package))
+	}
+	return "the server lacks " + strings.Join(list, ", ")
+}
+
+// denied says what policy denies of a graph's nodes by default: those of paid services, and what reads or writes files of its own.
+func denied(g comfy.Graph, info *comfy.ObjectInfo) string {
+	var api, other []string
+	for _, n := range workflow.Nodes(g, info) {
+		switch {
+		case n.API || strings.HasPrefix(n.Module, "comfy_api_nodes"):
+			api = append(api, n.Class)
+		case slices.Contains([]string{"Load3D", "Load3DAnimation"}, n.Class):
+			other = append(other, n.Class)
+		}
+	}
+	all := append(api, other...)
+	slices.Sort(all)
+	return strings.Join(slices.Compact(all), ", ")
+}
+
+// print writes the table, and reports whether no more than so many open templates are refused.
+func (all report) print(out io.Writer, misses int) bool {
+	for _, v := range all {
+		kind, what := "open", "accepted"
+		if !v.open {
+			kind = "paid"
+		}
+		switch {
+		case v.ours:
+			what = "NOT CONVERTED"
+		case len(v.refused) > 0:
+			what = "REFUSED"
+		}
+		_, _ = fmt.Fprintf(out, "%-4s %-60s %4d nodes %3d inputs %3d faults  %s\n", kind, v.name, v.nodes, v.offers, v.faults, what)
+		for _, why := range v.refused {
+			_, _ = fmt.Fprintf(out, "       %s\n", why)
+		}
+		if v.denied != "" {
+			_, _ = fmt.Fprintf(out, "       policy denies %s\n", v.denied)
+		}
+	}
+	_, _ = fmt.Fprintf(out, "\n%-5s %9s %9s %9s %14s %12s\n", "", "templates", "converted", "accepted", "policy denies", "and accepted")
+	ok := true
+	for _, open := range []bool{true, false} {
+		var n, converted, accepted, refusedByPolicy, both int
+		for _, v := range all {
+			if v.open != open {
+				continue
+			}
+			n++
+			if !v.ours {
+				converted++
+			}
+			if len(v.refused) == 0 {
+				accepted++
+			}
+			if v.denied != "" {
+				refusedByPolicy++
+				if len(v.refused) == 0 {
+					both++
+				}
+			}
+		}
+		kind := "paid"
+		if open {
+			kind, ok = "open", n-accepted <= misses
+		}
+		_, _ = fmt.Fprintf(out, "%-5s %9d %9d %9d %14d %12d\n", kind, n, converted, accepted, refusedByPolicy, both)
+	}
+	return ok
+}
+
+var _ policy.Kind
