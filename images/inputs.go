@@ -38,8 +38,8 @@ func OpenInputs(dir string) (*Inputs, error) {
 		return nil, err
 	}
 	in := &Inputs{root: root, dirs: []string{abs}}
-	if real, err := filepath.EvalSymlinks(abs); err == nil && real != abs {
-		in.dirs = append(in.dirs, real)
+	if target, err := filepath.EvalSymlinks(abs); err == nil && target != abs {
+		in.dirs = append(in.dirs, target)
 	}
 	return in, nil
 }

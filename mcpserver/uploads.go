@@ -56,7 +56,7 @@ func (s *Server) Upload(ctx context.Context, u Upload) (UploadAnswer, error) {
 	c := &call{tool: &t, arrived: time.Now(), transport: "http", via: "upload link"}
 	res, err := s.pass(auth.NewContext(ctx, d.Owner), c)
 	var answer UploadAnswer
-	var say any = res.Structured
+	say := res.Structured
 	if err != nil {
 		f := s.public(c, err)
 		answer.Code, answer.RetryAfter, say = f.Code, time.Duration(f.RetryAfterMS)*time.Millisecond, f

@@ -389,14 +389,14 @@ func TestEmbedded_upload(t *testing.T) {
 		"data": `{"data":"` + base64.StdEncoding.EncodeToString(pngOf(t, 64, 48)) + `"}`,
 		"path": `{"path":"cat.png"}`,
 	} {
-		id := pictureOf(t, h.must(t, "ann", "upload_image", args))
-		before := h.pixels(t, "ann", id).Bounds()
-		after := h.pixels(t, "ann", pictureOf(t, h.must(t, "ann", "upscale", fmt.Sprintf(`{"image":%q,"factor":2,"wait_seconds":60}`, id)))).Bounds()
+		id := pictureOf(t, h.must(t, "eve", "upload_image", args))
+		before := h.pixels(t, "eve", id).Bounds()
+		after := h.pixels(t, "eve", pictureOf(t, h.must(t, "eve", "upscale", fmt.Sprintf(`{"image":%q,"factor":2,"wait_seconds":60}`, id)))).Bounds()
 		if after.Dx() != 2*before.Dx() {
 			t.Errorf("%s: %v became %v", name, before, after)
 		}
 		if _, err := h.call(t.Context(), t, callerOf("bob"), "upscale", fmt.Sprintf(`{"image":%q}`, id)); !errors.Is(err, images.ErrNotFound) {
-			t.Errorf("%s: bob upscales ann's upload: %v", name, err)
+			t.Errorf("%s: bob upscales eve's upload: %v", name, err)
 		}
 	}
 }
