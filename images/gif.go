@@ -135,7 +135,7 @@ func (g *gifFilter) frame() error {
 		}
 		g.write([]byte{n})
 		if n == 0 || g.err != nil {
-			return nil
+			return nil //nolint:nilerr // finish tells
 		}
 		if err := g.pass(int64(n)); err != nil {
 			return err

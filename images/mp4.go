@@ -55,7 +55,7 @@ func (m *mp4Filter) boxes(n int64, depth int) error {
 // box passes one box and returns its whole length, -1 when it went to the end of the file. room is what its parent has left, negative
 // when that is not known.
 func (m *mp4Filter) box(room int64, depth int, first bool) (int64, error) {
-	head := make([]byte, 8, 16)
+	head := make([]byte, 8)
 	if err := m.fill(head); err != nil {
 		return 0, err
 	}
@@ -64,11 +64,11 @@ func (m *mp4Filter) box(room int64, depth int, first bool) (int64, error) {
 		return 0, m.fault("its first box is not ftyp")
 	}
 	if size == 1 {
-		head = head[:16]
+		head = append(head, make([]byte, 8)...)
 		if err := m.fill(head[8:]); err != nil {
 			return 0, err
 		}
-		size = int64(binary.BigEndian.Uint64(head[8:])) //nolint:gosec // a negative one is refused
+		size = int64(binary.BigEndian.Uint64(head[8:])) // a negative one is refused
 	}
 	if size == 0 && depth == 0 && kind == "mdat" {
 		m.write(head)

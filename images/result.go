@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/gabriel-vasile/mimetype"
@@ -114,10 +115,8 @@ func sniffResult(head []byte, name string) (*fileType, error) {
 func fileTypeOf(got *mimetype.MIME) (*fileType, string) {
 	for m := got; m != nil; m = m.Parent() {
 		for i, t := range fileTypes {
-			for _, magic := range t.magic {
-				if m.Is(magic) {
-					return &fileTypes[i], t.class
-				}
+			if slices.ContainsFunc(t.magic, m.Is) {
+				return &fileTypes[i], t.class
 			}
 		}
 	}

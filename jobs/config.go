@@ -16,6 +16,7 @@ import (
 // Pictures is where inputs come from and results go. [images.Store] is one.
 type Pictures interface {
 	Put(ctx context.Context, im images.Image, b images.Bounds, src io.Reader) (out images.Image, saveErr, err error)
+	PutResult(ctx context.Context, im images.Image, name string, b images.Bounds, src io.Reader) (out images.Result, saveErr, err error)
 	Open(owner, id string) (io.ReadSeekCloser, images.Image, error)
 }
 
@@ -41,6 +42,7 @@ type Config struct {
 
 	CancelOnClose bool   // Close cancels submitted jobs instead of leaving them to run (JOBS__ON_DISCONNECT=cancel)
 	PurgeHistory  bool   // remove a run from the server's history once its pictures are here (SC-51)
+	ResultBytes   int64  // results of one job without [Spec.Output], all together; default 512 MiB
 	Backend       string // written on pictures: comfyui (default) or embedded
 
 	Keep         int           // ended jobs remembered; default 1000
@@ -60,7 +62,7 @@ func (c *Config) validate() error {
 	case c.Record == nil:
 		return errors.New("jobs: Record is nil")
 	case min(c.PerOwner, c.InFlight, c.Keep, c.KeepPerOwner) < 0,
-		min(c.StartTimeout, c.Timeout, c.CancelGrace, c.KeepFor) < 0:
+		min(c.StartTimeout, c.Timeout, c.CancelGrace, c.KeepFor) < 0, c.ResultBytes < 0:
 		return errors.New("jobs: a limit is negative")
 	}
 	return nil
@@ -72,6 +74,7 @@ func (c *Config) setDefaults() {
 	setDefault(&c.StartTimeout, time.Hour)
 	setDefault(&c.Timeout, time.Hour)
 	setDefault(&c.CancelGrace, time.Minute)
+	setDefault(&c.ResultBytes, 512<<20)
 	setDefault(&c.Backend, "comfyui")
 	setDefault(&c.Keep, 1000)
 	setDefault(&c.KeepPerOwner, 200)

@@ -83,9 +83,7 @@ func (m *Manager) record(ctx context.Context, j Job, cost float64) {
 	if !j.Started.IsZero() {
 		r.DurationMS = time.Since(j.Started).Milliseconds()
 	}
-	for _, im := range j.Images {
-		r.Outputs = append(r.Outputs, im.SHA256)
-	}
+	r.Outputs = j.hashes()
 	ctx, cancel := context.WithTimeout(ctx, recordGrace)
 	defer cancel()
 	if err := m.cfg.Record.AppendReserved(ctx, r); err != nil {

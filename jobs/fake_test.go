@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"path"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -40,6 +42,7 @@ type server struct {
 	onSubmit func(*run) error
 	onPost   func(context.Context) error
 	onView   func(comfy.Output) error
+	content  func(comfy.Output) string // of a file; default "picture" and its name
 	onUpload func()
 	onCancel func(context.Context, *run) error // default: the run ends as cancelled
 }
@@ -121,7 +124,11 @@ func (s *server) View(_ context.Context, o comfy.Output, w io.Writer) (int64, er
 			return 0, err
 		}
 	}
-	n, err := io.WriteString(w, "picture "+o.Filename)
+	content := "picture " + o.Filename
+	if s.content != nil {
+		content = s.content(o)
+	}
+	n, err := io.WriteString(w, content)
 	return int64(n), err
 }
 
@@ -269,6 +276,25 @@ func (p *pictures) Put(_ context.Context, im images.Image, b images.Bounds, src 
 	im.SHA256, im.ID, im.Bytes = hex.EncodeToString(sum[:]), fmt.Sprint("picture", len(p.put)), int64(len(data))
 	p.put, p.bounds = append(p.put, im), append(p.bounds, b)
 	return im, p.save, nil
+}
+
+// PutResult goes by the name: what it ends with is what it is, and what the real store refuses is refused.
+func (p *pictures) PutResult(ctx context.Context, im images.Image, name string, b images.Bounds, src io.Reader) (images.Result, error, error) {
+	if strings.HasSuffix(name, ".svg") {
+		return images.Result{}, nil, &images.TypeError{Got: "image/svg+xml; charset=utf-8", Said: "unknown"}
+	}
+	kept, saveErr, err := p.Put(ctx, im, b, src)
+	if err != nil {
+		return images.Result{}, nil, err
+	}
+	if b.Bytes > 0 && kept.Bytes > b.Bytes {
+		return images.Result{}, nil, &images.BoundsError{What: "bytes", Got: kept.Bytes, Max: b.Bytes}
+	}
+	kind, isFile := map[string]images.Kind{".mp4": images.Video, ".flac": images.Audio, ".glb": images.Document}[path.Ext(name)]
+	if !isFile {
+		return images.Result{Image: &kept}, saveErr, nil
+	}
+	return images.Result{File: &images.File{ID: kept.ID, Owner: kept.Owner, Kind: kind, Bytes: kept.Bytes, SHA256: kept.SHA256}}, saveErr, nil
 }
 
 func (*pictures) Open(owner, id string) (io.ReadSeekCloser, images.Image, error) {

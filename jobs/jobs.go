@@ -29,10 +29,14 @@ var (
 	ErrUnverified = errors.New("comfyui did not confirm that the job was stopped")
 )
 
-// A NoOutputError ends a job that ran but did not give the pictures that were expected (NO_OUTPUT). Its text is safe to show.
+// A NoOutputError ends a job that ran but did not give the pictures that were expected, or nothing at all where nothing certain was (NO_OUTPUT).
+// Its text is safe to show.
 type NoOutputError struct{ Want, Got int }
 
 func (e *NoOutputError) Error() string {
+	if e.Want == 0 {
+		return "the run gave no results"
+	}
 	return fmt.Sprintf("expected %d pictures, the run gave %d", e.Want, e.Got)
 }
 

@@ -257,7 +257,7 @@ func TestStart_failures(t *testing.T) {
 		"not fetched": {
 			prepare: func(b *bench) { b.server.onView = func(comfy.Output) error { return comfy.ErrProtocol } },
 			end:     onePicture,
-			state:   jobs.Failed, err: "fetching a picture: " + comfy.ErrProtocol.Error(),
+			state:   jobs.Failed, err: "fetching a result: " + comfy.ErrProtocol.Error(),
 		},
 		"panics": {
 			prepare: func(b *bench) { b.server.onSubmit = func(*run) error { panic("boom") } },

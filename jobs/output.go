@@ -16,10 +16,10 @@ const (
 	Refused   Kind = "refused" // Note says what was not passed on
 )
 
-// An Output is one result of a job. At most [MaxOutputs] come of one job; of the rest a single refused one tells.
+// An Output is one result of a job. Of more than [MaxOutputs] a single refused one tells.
 type Output struct {
 	Node  string // empty for a refusal that concerns the whole job
-	Title string // the node's, given by whoever made the graph: cleaned, at most 100 characters, may be empty
+	Title string // the node's, given by whoever made the graph: cleaned, at most 100 bytes, may be empty
 	Class string
 	Kind  Kind
 	Image *images.Image
@@ -32,4 +32,25 @@ type Output struct {
 const (
 	MaxOutputs = 64
 	MaxText    = 16 << 10 // bytes of one text
+	maxTitle   = 100      // bytes of a node's title
 )
+
+// hashes are those of all that the job stored, in the order of its results (AUD-17). A text has none: it is stored nowhere, and a plain
+// hash of a short text tells it.
+func (j Job) hashes() (list []string) {
+	if j.Outputs == nil {
+		for _, im := range j.Images {
+			list = append(list, im.SHA256)
+		}
+		return list
+	}
+	for _, o := range j.Outputs {
+		switch {
+		case o.Image != nil:
+			list = append(list, o.Image.SHA256)
+		case o.File != nil:
+			list = append(list, o.File.SHA256)
+		}
+	}
+	return list
+}

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"runtime/debug"
 	"strings"
@@ -14,7 +13,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/comfygate/comfygate/comfy"
-	"github.com/comfygate/comfygate/images"
 )
 
 // Why a job's work ends other than by itself.
@@ -93,15 +91,18 @@ func (w *worker) mend(ctx context.Context, err error) bool {
 	return false
 }
 
-// rename gives the output node another prefix: the server answers a graph that it has run before from its cache, even if the file is
-// gone by now; with another prefix it saves anew, and the samplers' work stays cached.
+// rename gives the nodes whose results are wanted another prefix: the server answers a graph that it has run before from its cache, even if
+// the files are gone by now; with another prefix it saves anew, and the samplers' work stays cached.
 func (w *worker) rename() bool {
-	inputs := w.graph[w.e.spec.Output].Inputs
-	prefix, ok := inputs["filename_prefix"].(string)
-	if ok {
-		inputs["filename_prefix"] = prefix + "_" + strings.ToLower(rand.Text()[:6])
+	suffix, renamed := "_"+strings.ToLower(rand.Text()[:6]), false
+	for id, n := range w.graph {
+		prefix, ok := n.Inputs["filename_prefix"].(string)
+		if ok && (w.e.spec.Output == "" || w.e.spec.Output == id) {
+			n.Inputs["filename_prefix"] = prefix + suffix
+			renamed = true
+		}
 	}
-	return ok
+	return renamed
 }
 
 // once uploads, submits, follows and fetches.
@@ -310,54 +311,3 @@ func result(ctx context.Context, run Run, asked error) (comfy.Result, error) {
 	}
 	return res, res.Err
 }
-
-// collect fetches the pictures of the output node, at once: what lies in the server's temp folder goes with its next restart (CLIENT-FAIL-20).
-func (w *worker) collect(ctx context.Context, res comfy.Result) error {
-	var outputs []comfy.Output
-	for _, o := range res.Outputs {
-		if o.Node == w.e.spec.Output && o.Kind == "images" {
-			outputs = append(outputs, o)
-		}
-	}
-	if len(outputs) != w.e.spec.Count || len(outputs) == 0 {
-		return &NoOutputError{Want: w.e.spec.Count, Got: len(outputs)}
-	}
-	for _, o := range outputs {
-		im, saveErr, err := w.fetch(ctx, o)
-		if err != nil {
-			return err
-		}
-		w.change(w.e, func(j *Job) {
-			j.Images = append(j.Images, im)
-			if saveErr != nil {
-				j.SaveErr = saveErr
-			}
-		})
-	}
-	return nil
-}
-
-// fetch streams one picture from the server into the store.
-func (w *worker) fetch(ctx context.Context, o comfy.Output) (im images.Image, saveErr, err error) {
-	pr, pw := io.Pipe()
-	viewed := make(chan error, 1)
-	go func() {
-		_, err := w.server.View(ctx, o, pw)
-		pw.CloseWithError(err)
-		viewed <- err
-	}()
-	im, saveErr, err = w.cfg.Pictures.Put(ctx, images.Image{
-		Owner: w.e.spec.Owner, CallID: w.e.spec.CallID, JobID: w.e.item.ID, Origin: images.Made,
-		Seed: w.e.spec.Seed, Model: w.e.spec.Model, Backend: w.cfg.Backend,
-	}, w.e.spec.Expect, pr)
-	_ = pr.CloseWithError(errStopped) // ends View when Put needed no more
-	if viewErr := <-viewed; err != nil && viewErr != nil && !errors.Is(viewErr, errStopped) {
-		err = viewErr // Put failed because View did
-	}
-	if err != nil {
-		return images.Image{}, nil, fmt.Errorf("fetching a picture: %w", err)
-	}
-	return im, saveErr, nil
-}
-
-var errStopped = errors.New("read enough")

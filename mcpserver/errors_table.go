@@ -383,9 +383,15 @@ func jobRows() []row {
 		},
 		{
 			code: "NO_OUTPUT", from: "jobs.NoOutputError",
-			meaning: "The job ended without the pictures that were expected.",
+			meaning: "The job ended without the pictures that were expected, or without any result.",
 			advice:  "Try again; if it stays so, the operator finds details in ComfyUI's log.",
 			match: as(func(e *jobs.NoOutputError) *wording {
+				if e.Want == 0 {
+					return &wording{
+						message:     "The graph ran and gave nothing: no picture, no file, no text.",
+						suggestions: []string{"Give the graph a node that saves or shows its result, as SaveImage does."},
+					}
+				}
 				return &wording{message: fmt.Sprintf("The job gave %d of %d pictures.", e.Got, e.Want)}
 			}),
 		},
