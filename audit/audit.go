@@ -96,18 +96,26 @@ const (
 
 // Config of a [Log]. Dir is required: the slot's audit folder.
 type Config struct {
-	Dir          string
-	Key          config.Secret // HMAC key, 16 bytes or more; unset: kept in KeyFile, made at first start with mode 0600
-	KeyFile      string        // default: hmac.key beside the slots, which share it
-	LogPrompts   bool          // AUDIT__LOG_PROMPTS: Digest keeps the text too
-	MaxBytes     int64         // of a segment, about; default 100 MiB, at least 64 KiB
-	ReserveBytes int64         // kept for what is owed when the disk is full; default 1 MiB, at least 128 KiB
-	Fsync        string        // each (default) or interval
-	FailOpen     bool          // AUDIT__FAIL_CLOSED=false: what can't be written is counted, and nobody is told
-	Version      string
-	ConfigSum    string      // digest of the configuration, for the start record
-	Log          *zap.Logger // told when the log fails, recovers or was mended; default none
-	FS           FS          // default the operating system's
+	Dir         string
+	Key         config.Secret // HMAC key, 16 bytes or more; unset: kept in KeyFile, made at first start with mode 0600
+	KeyFile     string        // default: hmac.key beside the slots, which share it
+	LogPrompts  bool          // AUDIT__LOG_PROMPTS: Digest keeps the text too
+	MaxBytes    int64         // of a segment, about; default 100 MiB, at least 64 KiB
+	RotateEvery time.Duration // a segment's age at which a new one is begun; 0: never
+
+	SigningKey        config.Secret       // of checkpoints, in the note format; unset: kept in SigningKeyFile, made at first start with mode 0600
+	SigningKeyFile    string              // default: signing.key beside the slots, which share it
+	Origin            string              // first line of checkpoints, before the slot's name; default the signing key's name
+	CheckpointRecords int                 // new records that call for a checkpoint; default 1000
+	CheckpointEvery   time.Duration       // time after which there is one if there is anything new; default a minute
+	Checkpointed      func(signed string) // told of each checkpoint; may be nil, must not wait
+	ReserveBytes      int64               // kept for what is owed when the disk is full; default 1 MiB, at least 128 KiB
+	Fsync             string              // each (default) or interval
+	FailOpen          bool                // AUDIT__FAIL_CLOSED=false: what can't be written is counted, and nobody is told
+	Version           string
+	ConfigSum         string      // digest of the configuration, for the start record
+	Log               *zap.Logger // told when the log fails, recovers or was mended; default none
+	FS                FS          // default the operating system's
 }
 
 const (
@@ -124,6 +132,15 @@ func (cfg Config) withDefaults() (Config, error) {
 	}
 	if cfg.KeyFile == "" {
 		cfg.KeyFile = filepath.Join(filepath.Dir(cfg.Dir), keyFile)
+	}
+	if cfg.SigningKeyFile == "" {
+		cfg.SigningKeyFile = filepath.Join(filepath.Dir(cfg.Dir), signingFile)
+	}
+	if cfg.CheckpointRecords == 0 {
+		cfg.CheckpointRecords = 1000
+	}
+	if cfg.CheckpointEvery == 0 {
+		cfg.CheckpointEvery = time.Minute
 	}
 	if cfg.MaxBytes == 0 {
 		cfg.MaxBytes = defaultMaxBytes

@@ -313,7 +313,7 @@ func TestDamage_is_left_and_told(t *testing.T) {
 			lines := bytes.SplitAfter(segment, []byte("\n"))
 			lines[5] = bytes.Replace(lines[5], []byte("ann"), []byte("eve"), 1)
 			write(t, segments(t, data)[0], bytes.Join(lines, nil))
-		}, false, "hash segment"},
+		}, false, "hash checkpoint segment"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -335,7 +335,11 @@ func TestDamage_is_left_and_told(t *testing.T) {
 			for _, name := range names {
 				told += strings.Count(string(read(t, name)), audit.LogDamaged)
 			}
-			if told != 1 {
+			want := 1
+			if strings.Contains(tc.found, "checkpoint") { // the log is shorter than its last checkpoint, too
+				want = 2
+			}
+			if told != want {
 				t.Errorf("the damage is told %d times", told)
 			}
 			if tc.same {
@@ -394,7 +398,7 @@ func TestDamage_of_segments_and_heads(t *testing.T) {
 			if err := os.Remove(headOf(data)); err != nil {
 				t.Fatal(err)
 			}
-		}, 3, "framing head open"},
+		}, 3, "framing segment head open"},
 		{"a head that lies about the start", func(t *testing.T, data string) {
 			t.Helper()
 			write(t, headOf(data), pad(strings.Replace(head, `"start_offset":0`, `"start_offset":7`, 1)))

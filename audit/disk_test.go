@@ -140,6 +140,25 @@ func (d *disk) OpenFile(name string, flag int, perm fs.FileMode) (audit.File, er
 
 func (d *disk) ReadDir(name string) ([]fs.DirEntry, error) { return d.real.ReadDir(name) }
 
+func (d *disk) alter(do func() error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.change(); err != nil {
+		return err
+	}
+	return do()
+}
+
+func (d *disk) Chmod(name string, mode fs.FileMode) error {
+	return d.alter(func() error { return d.real.Chmod(name, mode) })
+}
+
+func (d *disk) Remove(name string) error { return d.alter(func() error { return d.real.Remove(name) }) }
+
+func (d *disk) Rename(from, to string) error {
+	return d.alter(func() error { return d.real.Rename(from, to) })
+}
+
 func (d *disk) SyncDir(name string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -21,6 +21,12 @@ type FS interface {
 	ReadDir(name string) ([]fs.DirEntry, error)
 	// SyncDir makes the names in a folder durable, where the system has a way.
 	SyncDir(name string) error
+	// Chmod is [os.Chmod].
+	Chmod(name string, mode fs.FileMode) error
+	// Remove is [os.Remove].
+	Remove(name string) error
+	// Rename is [os.Rename].
+	Rename(from, to string) error
 }
 
 // A File is the part of [os.File] that a log needs.
@@ -52,9 +58,16 @@ func (osFS) ReadDir(name string) ([]fs.DirEntry, error) { return os.ReadDir(name
 
 func (osFS) SyncDir(name string) error { return syncDir(name) }
 
+func (osFS) Chmod(name string, mode fs.FileMode) error { return os.Chmod(name, mode) } //nolint:wrapcheck // stands for the system's
+
+func (osFS) Remove(name string) error { return os.Remove(name) } //nolint:wrapcheck // stands for the system's
+
+func (osFS) Rename(from, to string) error { return os.Rename(from, to) } //nolint:wrapcheck // stands for the system's
+
 const (
 	dirMode  = 0o700
 	fileMode = 0o600
+	doneMode = 0o400 // of a segment that is complete
 
 	headFile    = "head"
 	reserveFile = "reserve"
@@ -117,7 +130,11 @@ func (d folder) read(segment uint64, offset int64) (*lineReader, io.Closer, erro
 
 // append opens a segment for appending, making it if it isn't there.
 func (d folder) append(segment uint64) (File, error) {
-	f, err := d.fs.OpenFile(d.path(segmentName(segment)), os.O_WRONLY|os.O_APPEND|os.O_CREATE, fileMode)
+	name := d.path(segmentName(segment))
+	f, err := d.fs.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE, fileMode)
+	if errors.Is(err, fs.ErrPermission) && d.fs.Chmod(name, fileMode) == nil { // it was complete, but what came after it is gone
+		f, err = d.fs.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE, fileMode)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("opening a segment of the audit log: %w", err)
 	}

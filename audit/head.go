@@ -31,7 +31,8 @@ type position struct {
 // the log, never run ahead of it.
 type head struct {
 	end   position
-	start place // of the last start record: what is open was opened after it
+	start place  // of the last start record: what is open was opened after it
+	mark  uint64 // size of the last checkpoint; 0: there is none
 }
 
 // headJSON is the file, padded with spaces to headSize.
@@ -42,9 +43,10 @@ type headJSON struct {
 	Offset       int64  `json:"offset"`
 	StartSegment uint64 `json:"start_segment"`
 	StartOffset  int64  `json:"start_offset"`
+	Checkpoint   uint64 `json:"checkpoint"`
 }
 
-const headSize = 256
+const headSize = 320
 
 var (
 	errNoHead  = errors.New("the head is missing")
@@ -60,6 +62,9 @@ func (h head) append(dst []byte) []byte {
 	dst = strconv.AppendInt(append(dst, `,"offset":`...), h.end.offset, 10)
 	dst = strconv.AppendUint(append(dst, `,"start_segment":`...), h.start.segment, 10)
 	dst = strconv.AppendInt(append(dst, `,"start_offset":`...), h.start.offset, 10)
+	if h.mark > 0 {
+		dst = strconv.AppendUint(append(dst, `,"checkpoint":`...), h.mark, 10)
+	}
 	dst = append(dst, '}')
 	for len(dst)-start < headSize-1 {
 		dst = append(dst, ' ')
@@ -77,6 +82,7 @@ func parseHead(b []byte) (head, error) {
 	h := head{
 		end:   position{seq: j.Seq, place: place{j.Segment, j.Offset}},
 		start: place{j.StartSegment, j.StartOffset},
+		mark:  j.Checkpoint,
 	}
 	n, err := hex.Decode(h.end.hash[:], []byte(j.Hash))
 	if err != nil || n != len(h.end.hash) || !bytes.Equal(h.append(nil), b) || j.Offset < 0 || j.StartOffset < 0 {

@@ -226,7 +226,8 @@ func (w *writer) attach() error {
 	if err := w.openAt(r.end); err != nil {
 		return err
 	}
-	w.end, w.durable, w.start, w.headAt, w.attached = r.end, r.end, r.start, r.end.seq, true
+	w.end, w.durable, w.start, w.headAt, w.attached, w.marked = r.end, r.end, r.start, r.end.seq, true, r.mark
+	w.began = w.segmentBegan(r.end.segment)
 	if r.hurt != "" {
 		w.damaged(r.hurt)
 	}
@@ -242,9 +243,39 @@ func (w *writer) attach() error {
 		if k := before.Detail["key"]; r.Kind == Start && k != "" && k != r.Detail["key"] {
 			w.note(Record{Kind: Event, Name: KeyChanged, Detail: map[string]string{"before": k, "now": r.Detail["key"]}})
 		}
+		if k := before.Detail["signer"]; r.Kind == Start && k != "" && k != r.Detail["signer"] {
+			w.note(w.signerChanged(k, r.Detail["signer"]))
+		}
 		w.note(r)
 	}
 	return nil
+}
+
+// signerChanged is the record of another signing key, with the statement about it: it bears both keys' signatures, unless the
+// one before could not be asked.
+func (w *writer) signerChanged(before, now string) Record {
+	r := Record{Kind: Event, Name: SignerChanged, Detail: map[string]string{"before": before, "now": now}}
+	if t, _, err := readTrust(w.fs, w.cfg.trustFile(), nil); err == nil && t.statedBy[now] != "" {
+		r.Detail["statement"] = t.statedBy[now]
+	}
+	return r
+}
+
+// segmentBegan is the time of a segment's first record; now where there is none.
+func (w *writer) segmentBegan(segment uint64) time.Time {
+	lines, file, err := w.read(segment, 0)
+	if err != nil {
+		return time.Now()
+	}
+	defer file.Close() //nolint:errcheck // it was only read
+	if line, err := lines.next(); err == nil {
+		if f, err := parseFrame(line); err == nil {
+			if r, err := parseRecord(line, f); err == nil {
+				return r.Time
+			}
+		}
+	}
+	return time.Now()
 }
 
 func (w *writer) damaged(what string) {

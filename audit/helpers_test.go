@@ -169,7 +169,11 @@ func crash(tb testing.TB, data string) string {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	for _, name := range append(names, filepath.Join(data, "audit", "hmac.key")) {
+	shared, err := filepath.Glob(filepath.Join(data, "audit", "*k*")) // keys
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, name := range append(names, shared...) {
 		rel, err := filepath.Rel(data, name)
 		if err != nil {
 			tb.Fatal(err)
@@ -213,7 +217,7 @@ func remember(tb testing.TB, data string) memory {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	for _, name := range names {
+	for _, name := range append(names, filepath.Join(data, "audit", "keys")) {
 		rel, err := filepath.Rel(data, name)
 		if err != nil {
 			tb.Fatal(err)
@@ -252,7 +256,10 @@ func (m memory) ReadDir(name string) ([]os.DirEntry, error) {
 	return m.MapFS.ReadDir(filepath.ToSlash(name))
 }
 
-func (memory) SyncDir(string) error { return nil }
+func (memory) SyncDir(string) error            { return nil }
+func (memory) Chmod(string, os.FileMode) error { return nil }
+func (memory) Remove(string) error             { return nil }
+func (memory) Rename(string, string) error     { return nil }
 
 type memoryFile struct {
 	audit.File

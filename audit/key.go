@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -9,7 +10,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -32,9 +32,11 @@ func Digest(cfg Config, text string) (map[string]any, error) {
 	}
 	k := key(cfg.Key.Reveal())
 	if len(k) == 0 {
-		if k, err = readKey(cfg.KeyFile); err != nil {
+		b, err := readSecret(cfg.KeyFile, hmacKey)
+		if err != nil {
 			return nil, err
 		}
+		k = key(b)
 	}
 	return k.digest(text, cfg.LogPrompts), nil
 }
@@ -69,71 +71,82 @@ func openKey(cfg Config) (key, error) {
 		}
 		return k, nil
 	}
-	k, err := readKey(cfg.KeyFile)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errUnfinishedKey) {
-		k, err = makeKey(cfg.KeyFile)
-	}
+	b, err := openSecret(cfg.KeyFile, hmacKey, func() ([]byte, error) { return randomKey(), nil })
 	if err != nil && cfg.FailOpen {
 		return randomKey(), nil
 	}
-	return k, err
+	return key(b), err
 }
 
-var errUnfinishedKey = errors.New("the audit key file is empty or cut off")
+const hmacKey = "audit key"
 
-func readKey(name string) (key, error) {
+var errUnfinishedKey = errors.New("it is empty or cut off")
+
+// readSecret reads a file that is its owner's alone; what names it in errors.
+func readSecret(name, what string) ([]byte, error) {
 	b, err := os.ReadFile(name)
 	if err != nil {
-		return nil, fmt.Errorf("reading the audit key: %w", err)
+		return nil, fmt.Errorf("reading the %s: %w", what, err)
 	}
 	info, err := os.Stat(name)
 	if err != nil {
-		return nil, fmt.Errorf("reading the audit key: %w", err)
+		return nil, fmt.Errorf("reading the %s: %w", what, err)
 	}
 	if !private(info) {
-		return nil, fmt.Errorf("others may read the audit key (mode %04o): chmod 600 %s", info.Mode().Perm(), name)
+		return nil, fmt.Errorf("others may read the %s (mode %04o): chmod 600 %s", what, info.Mode().Perm(), name)
 	}
-	k := key(strings.TrimSpace(string(b)))
-	if len(k) < minKey {
-		return nil, errUnfinishedKey
+	if b = bytes.TrimSpace(b); len(b) < minKey {
+		return nil, fmt.Errorf("reading the %s: %w", what, errUnfinishedKey)
 	}
-	return k, nil
+	return b, nil
 }
 
-// makeKey makes the key file. Processes that start at once agree on one key: only the holder of the file's lock writes it, and
-// only while there is none in it.
-func makeKey(name string) (_ key, err error) {
+// openSecret is readSecret, but makes the file where there is none. Processes that start at once agree on one: only the holder of
+// the file's lock writes it, and only while there is nothing in it.
+func openSecret(name, what string, fresh func() ([]byte, error)) (_ []byte, err error) {
+	b, err := readSecret(name, what)
+	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errUnfinishedKey) {
+		return b, err
+	}
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, fileMode)
 	if err != nil {
-		return nil, fmt.Errorf("making the audit key: %w", err)
+		return nil, fmt.Errorf("making the %s: %w", what, err)
 	}
 	defer closing(f, &err)
-	for deadline := time.Now().Add(keyPatience); ; time.Sleep(keyPatience / 100) {
-		ok, err := tryLock(f)
-		if err != nil {
-			return nil, fmt.Errorf("making the audit key: %w", err)
-		}
-		if ok {
-			break
-		}
-		if time.Now().After(deadline) {
-			return nil, errors.New("making the audit key: another process has been making it for a second")
-		}
+	if err := lockPatiently(f, what); err != nil {
+		return nil, err
 	}
-	if k, err := readKey(name); err == nil || !errors.Is(err, errUnfinishedKey) {
-		return k, err
+	if b, err := readSecret(name, what); err == nil || !errors.Is(err, errUnfinishedKey) {
+		return b, err
 	}
-	k := randomKey()
+	if b, err = fresh(); err != nil {
+		return nil, err
+	}
 	if err := f.Truncate(0); err != nil {
-		return nil, fmt.Errorf("making the audit key: %w", err)
+		return nil, fmt.Errorf("making the %s: %w", what, err)
 	}
-	if _, err := f.WriteAt(append(k, '\n'), 0); err != nil {
-		return nil, fmt.Errorf("making the audit key: %w", err)
+	if _, err := f.WriteAt(append(b, '\n'), 0); err != nil {
+		return nil, fmt.Errorf("making the %s: %w", what, err)
 	}
 	if err := f.Sync(); err != nil {
-		return nil, fmt.Errorf("making the audit key: %w", err)
+		return nil, fmt.Errorf("making the %s: %w", what, err)
 	}
-	return k, nil
+	return b, nil
+}
+
+// lockPatiently takes the lock of a file that others hold for a moment only. It goes with the descriptor.
+func lockPatiently(f *os.File, what string) error {
+	for deadline := time.Now().Add(keyPatience); ; time.Sleep(keyPatience / 100) {
+		ok, err := tryLock(f)
+		switch {
+		case err != nil:
+			return fmt.Errorf("making the %s: %w", what, err)
+		case ok:
+			return nil
+		case time.Now().After(deadline):
+			return fmt.Errorf("making the %s: another process has been making it for a second", what)
+		}
+	}
 }
 
 // randomKey is 32 random bytes in hex, since a key is also passed in environment variables.

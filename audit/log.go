@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"go.uber.org/zap"
 )
 
 const (
@@ -57,12 +59,27 @@ func Open(cfg Config) (*Log, error) {
 		kick: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
 		entries: sync.Pool{New: func() any { return &entry{done: make(chan error, 1)} }},
 	}
-	l.w = newWriter(cfg, Record{Kind: Start, Detail: map[string]string{
+	start := Record{Kind: Start, Detail: map[string]string{
 		"version": cfg.Version, "config": cfg.ConfigSum, "key": k.id(), "fsync": cfg.Fsync,
 		"fail_closed": strconv.FormatBool(!cfg.FailOpen), "prompts": strconv.FormatBool(cfg.LogPrompts),
-	}})
+	}}
+	s, err := openSigner(cfg)
+	switch {
+	case err == nil:
+		start.Detail["origin"], start.Detail["signer"] = cfg.origin(s), s.public
+	case !cfg.FailOpen:
+		return nil, err
+	}
+	l.w = newWriter(cfg, start)
+	if s != nil {
+		l.w.tracker = newTracker(cfg, s, l.say)
+	}
 	if err := l.w.begin(); err != nil && !cfg.FailOpen {
 		return nil, fmt.Errorf("%w: %w", ErrUnwritable, err)
+	}
+	if l.w.tracker != nil {
+		l.w.tracker.begin()
+		go l.w.tracker.run()
 	}
 	go l.run()
 	return l, nil
@@ -112,6 +129,15 @@ func (l *Log) append(ctx context.Context, r *Record, reserved bool) error {
 	case <-ctx.Done():
 		e.state.CompareAndSwap(waiting, abandoned)
 		return fmt.Errorf("%w: gave up waiting for the disk: %w", ErrUnwritable, ctx.Err())
+	}
+}
+
+// say puts an event into the log without waiting for it. A closed log says no more.
+func (l *Log) say(r Record) {
+	e := noteEntry(r)
+	e.done = make(chan error, 1)
+	if err := l.enqueue(e); err != nil {
+		l.cfg.Log.Warn("an event of the audit log itself was not recorded", zap.String("event", r.Name))
 	}
 }
 

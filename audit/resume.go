@@ -18,6 +18,7 @@ type resumption struct {
 	torn  int64  // bytes behind end that were never acknowledged; to be cut off
 	hurt  string // damage that is left where it is; end is a new segment behind it then
 	found bool   // there was a log
+	mark  uint64 // size of the last checkpoint, as the head has it
 }
 
 // resume finds where a log ends. It reads little: from where the head points to the end.
@@ -39,9 +40,11 @@ func (d folder) resume() (resumption, error) {
 			return resumption{}, err
 		}
 		if w.hurt == "" {
-			return resumption{end: w.end, start: h.start, torn: w.torn, found: w.end.seq > 0}, nil
+			return resumption{end: w.end, start: h.start, torn: w.torn, found: w.end.seq > 0, mark: h.mark}, nil
 		}
-		return d.salvage(w, segments)
+		r, err := d.salvage(w, segments)
+		r.mark = h.mark
+		return r, err
 	case !errors.Is(headErr, errNoHead) && !errors.Is(headErr, errBadHead):
 		return resumption{}, headErr
 	case len(segments) == 0:

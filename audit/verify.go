@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -34,37 +35,47 @@ type Problem string
 
 // Problems. The last three are warnings: they come of crashes, of clocks, and of what runs just now.
 const (
-	ProblemFraming   Problem = "framing"   // a line that is none
-	ProblemHash      Problem = "hash"      // a line whose content was changed
-	ProblemCanonical Problem = "canonical" // a line that no log writes so
-	ProblemChain     Problem = "chain"     // a line that does not follow the one before it
-	ProblemSequence  Problem = "sequence"  // records that are missing, doubled or out of order
-	ProblemSegment   Problem = "segment"   // a segment that is missing or misnamed
-	ProblemTail      Problem = "tail"      // records that are missing at the end
-	ProblemHead      Problem = "head"      // a head that is missing or says something else
-	ProblemPairing   Problem = "pairing"   // a second end of a call or job
-	ProblemTorn      Problem = "torn"      // a last line that was never acknowledged
-	ProblemClock     Problem = "clock"     // time that went back
-	ProblemOpen      Problem = "open"      // an intent or a job without an end
+	ProblemFraming    Problem = "framing"    // a line that is none
+	ProblemHash       Problem = "hash"       // a line whose content was changed
+	ProblemCanonical  Problem = "canonical"  // a line that no log writes so
+	ProblemChain      Problem = "chain"      // a line that does not follow the one before it
+	ProblemSequence   Problem = "sequence"   // records that are missing, doubled or out of order
+	ProblemSegment    Problem = "segment"    // a segment that is missing or misnamed
+	ProblemTail       Problem = "tail"       // records that are missing at the end
+	ProblemHead       Problem = "head"       // a head that is missing or says something else
+	ProblemPairing    Problem = "pairing"    // a second end of a call or job
+	ProblemTree       Problem = "tree"       // a tree that is not that of the records
+	ProblemCheckpoint Problem = "checkpoint" // a checkpoint that is missing, not believed or of other records
+	ProblemAnchor     Problem = "anchor"     // records that are not those of a checkpoint that the verifier brought along
+	ProblemKeys       Problem = "keys"       // a public key that nobody vouches for
+	ProblemTorn       Problem = "torn"       // a last line that was never acknowledged
+	ProblemClock      Problem = "clock"      // time that went back
+	ProblemOpen       Problem = "open"       // an intent or a job without an end
 )
 
 // A Finding is one thing that is wrong, and where.
 type Finding struct {
-	Slot    string
-	Segment string // file name; "" where it is about the whole slot
-	Line    int    // from 1; 0 where it is about the whole segment
-	Seq     uint64 // of the record, where that is known
-	Problem Problem
-	Warning bool // no sign of tampering
-	Text    string
+	Slot    string  `json:"slot"`
+	Segment string  `json:"file,omitempty"`   // file name; "" where it is about the whole slot
+	Line    int     `json:"line,omitempty"`   // from 1, of checkpoints their number; 0 where it is about the whole file
+	Seq     uint64  `json:"record,omitempty"` // of the record, where that is known
+	Problem Problem `json:"problem"`
+	Warning bool    `json:"warning"` // no sign of tampering
+	Text    string  `json:"text"`
 }
 
 func (f Finding) String() string {
 	s := "slot " + f.Slot
+	if f.Slot == "" {
+		s = "all slots"
+	}
 	if f.Segment != "" {
 		s += ", " + f.Segment
 	}
-	if f.Line > 0 {
+	switch {
+	case f.Line > 0 && f.Segment == checkpointFile:
+		s += ", checkpoint " + strconv.Itoa(f.Line)
+	case f.Line > 0:
 		s += ", line " + strconv.Itoa(f.Line)
 	}
 	if f.Seq > 0 {
@@ -104,37 +115,46 @@ func (e *UnreadableError) Unwrap() error { return e.Err }
 
 // A SlotReport is what a slot holds.
 type SlotReport struct {
-	Name        string
-	Live        bool // a process holds it now
-	Segments    int
-	Records     int
-	First, Last uint64    // sequence numbers
-	Hash        string    // of the last record, to be kept elsewhere
-	From, To    time.Time // of the first and the last record
-	OpenCalls   int       // intents without an end
-	OpenJobs    int       // accepted jobs without an end
+	Name        string    `json:"name"`
+	Live        bool      `json:"live"` // a process holds it now
+	Segments    int       `json:"segments"`
+	Records     int       `json:"records"`
+	First       uint64    `json:"first"` // sequence numbers
+	Last        uint64    `json:"last"`
+	Hash        string    `json:"hash"`       // of the last record
+	From        time.Time `json:"from"`       // of the first record
+	To          time.Time `json:"to"`         // of the last record
+	OpenCalls   int       `json:"open_calls"` // intents without an end
+	OpenJobs    int       `json:"open_jobs"`  // accepted jobs without an end
+	Checkpoints int       `json:"checkpoints"`
+	Signed      uint64    `json:"signed"` // records that the last checkpoint holds
+	Root        string    `json:"root"`   // of these, to be kept elsewhere
+	Origin      string    `json:"origin"`
 }
 
 // A Report is what [Verify] found.
 type Report struct {
-	Slots    []SlotReport
-	Findings []Finding
-	Omitted  int // findings beyond VerifyOptions.MaxFindings
+	Slots    []SlotReport `json:"slots"`
+	Findings []Finding    `json:"findings"`
+	Omitted  int          `json:"omitted"` // findings beyond VerifyOptions.MaxFindings
 }
 
 // VerifyOptions narrow a verification. The zero value verifies everything.
 type VerifyOptions struct {
-	Slot        string // only this one
-	MaxFindings int    // kept in the report; default 1000
-	FS          FS     // default the operating system's
+	Slot        string   // only this one
+	MaxFindings int      // kept in the report; default 1000
+	Checkpoint  []byte   // a signed checkpoint that was kept elsewhere: the log must still hold the records that it signs
+	Keys        []string // public keys in the note format; default those in the data folder, the first of which is believed
+	FS          FS       // default the operating system's
 }
 
 // endWindow is how many ends verify remembers to see a second one: one that comes later is not seen.
 const endWindow = 1 << 18
 
 // Verify reads the logs of all slots of a data folder, or of one: framing, canonical bytes, hashes, chain, sequence, segments, the
-// head, and that each intent and each accepted job has one end. It needs no key, takes no lock and may run beside the
-// processes that write. The error is nil, a [*TamperedError] or a [*UnreadableError]; the report stands beside each.
+// head, that each intent and each accepted job has one end, the tree, and that all checkpoints are signed by a trusted key and
+// are of the records that there are. It takes no lock and may run beside the processes that write. The error is nil, a
+// [*TamperedError] or a [*UnreadableError]; the report stands beside each.
 func Verify(dataDir string, opts VerifyOptions) (Report, error) {
 	if opts.FS == nil {
 		opts.FS = OS()
@@ -152,8 +172,17 @@ func Verify(dataDir string, opts VerifyOptions) (Report, error) {
 		}
 		names = []string{opts.Slot}
 	}
+	keys, wrong, err := readTrust(opts.FS, filepath.Join(dataDir, auditDir, trustFile), opts.Keys)
+	if err != nil {
+		return Report{}, &UnreadableError{Err: err}
+	}
+	anchor, err := anchorOf(opts.Checkpoint, keys)
+	if err != nil {
+		return Report{}, &UnreadableError{Err: err}
+	}
 	c := collector{most: opts.MaxFindings}
 	var unreadable error
+	anchored, signed := false, 0
 	for _, name := range names {
 		dir := filepath.Join(dataDir, auditDir, name)
 		v := &verifier{
@@ -162,15 +191,34 @@ func Verify(dataDir string, opts VerifyOptions) (Report, error) {
 			p:      newPairing(endWindow),
 			report: c.add,
 		}
+		v.t.keys = keys
+		if anchor != nil && strings.HasSuffix(anchor.Origin, "/"+name) {
+			v.t.anchor, anchored = anchor, true
+		}
 		if err := v.verify(); err != nil && unreadable == nil {
 			unreadable = &UnreadableError{Slot: name, Err: err}
 		}
+		signed += v.slot.Checkpoints
 		c.report.Slots = append(c.report.Slots, v.slot)
+	}
+	c.addKeys(keys, wrong, signed > 0)
+	if anchor != nil && !anchored {
+		c.add(Finding{Problem: ProblemAnchor, Text: "there is no log of the given checkpoint's origin, " + strconv.Quote(anchor.Origin)})
 	}
 	if c.tampered.Count > 0 {
 		return c.report, &c.tampered
 	}
 	return c.report, unreadable
+}
+
+// addKeys adds what is wrong with the file of public keys.
+func (c *collector) addKeys(keys *trust, wrong string, needed bool) {
+	for _, k := range keys.strange {
+		c.add(Finding{Segment: trustFile, Problem: ProblemKeys, Text: "no trusted key vouches for " + strconv.Quote(k)})
+	}
+	if wrong != "" && (needed || len(keys.statedBy) > 0) {
+		c.add(Finding{Segment: trustFile, Problem: ProblemKeys, Text: wrong})
+	}
 }
 
 // A collector collects findings.
@@ -222,6 +270,9 @@ type verifier struct {
 	start   place  // of the last start record
 	time    time.Time
 	wrong   bool // there is a finding that is no warning
+	cleanly bool // the line before is a stop in order
+
+	t treeVerifier
 }
 
 // find reports a problem of the line at hand.
@@ -246,6 +297,15 @@ func (v *verifier) verify() error {
 	}
 	v.slot.Segments = len(segments)
 	v.known = true
+	first := uint64(1)
+	if len(segments) > 0 {
+		first = max(segments[0], 1)
+	}
+	defer v.t.close()
+	if err := v.openTree(first); err != nil {
+		return err
+	}
+	v.anchorBefore()
 	for i, segment := range segments {
 		v.segment, v.line = segment, 0
 		if segment != v.seq+1 {
@@ -264,8 +324,7 @@ func (v *verifier) misplaced(i int, segment uint64) {
 	before := v.seq
 	v.seq = 0
 	switch {
-	case i == 0:
-		v.find(ProblemSegment, false, fmt.Sprintf("the records before %d are missing", segment))
+	case i == 0: // the end tells whether the log says that they were removed
 	case segment > before+1:
 		v.find(ProblemSegment, false, fmt.Sprintf("the records from %d to %d are missing before it", before+1, segment-1))
 	default:
@@ -307,6 +366,7 @@ func (v *verifier) verifyLine(line []byte, ends int64) {
 	begins := ends - int64(len(line)) - 1
 	before, followed, known := v.seq, v.hash, v.known
 	f, err := parseFrame(line)
+	v.cleanly = false
 	if errors.Is(err, errFrame) {
 		v.seq++
 		v.find(ProblemFraming, false, err.Error())
@@ -317,6 +377,7 @@ func (v *verifier) verifyLine(line []byte, ends int64) {
 	switch {
 	case err != nil:
 		v.find(ProblemHash, false, err.Error())
+		v.grow(f.seq, line, false)
 		return
 	case f.seq > before+1:
 		v.find(ProblemSequence, false, fmt.Sprintf("the records from %d to %d are missing before it", before+1, f.seq-1))
@@ -334,8 +395,11 @@ func (v *verifier) verifyLine(line []byte, ends int64) {
 	r, err := parseRecord(line, f)
 	if err != nil {
 		v.find(ProblemCanonical, false, err.Error())
+		v.grow(f.seq, line, true)
 		return
 	}
+	v.heed(&r)
+	v.grow(f.seq, line, true)
 	v.verifyRecord(&r)
 }
 
@@ -344,7 +408,7 @@ func (v *verifier) verifyHead(end position) {
 	switch {
 	case end != v.head.end:
 		v.find(ProblemHead, false, "the head names another record of this number, or another place")
-	case v.start != v.head.start && !v.wrong: // else it may be what is missing
+	case v.start != v.head.start && !v.wrong && (v.t.base == 0 || v.start.segment > 0): // else it may be what is missing
 		v.find(ProblemHead, false, "the head names another start record")
 	}
 }
@@ -359,6 +423,7 @@ func (v *verifier) verifyRecord(r *Record) {
 		v.find(ProblemClock, true, "its time is "+v.time.Sub(r.Time).String()+" before that of the record before it")
 	}
 	v.time = r.Time
+	v.cleanly = r.Kind == Stop && r.Status == ""
 	if r.Kind == Start {
 		v.reportOpen()
 		v.p.reset()
@@ -392,6 +457,7 @@ func (v *verifier) verifyEnd(segments int) {
 	case v.headErr == nil && v.head.end.seq > last:
 		v.find(ProblemTail, false, fmt.Sprintf("the records from %d to %d are missing at the end", last+1, v.head.end.seq))
 	}
+	v.treeEnd(last, v.cleanly)
 	v.slot.OpenCalls, v.slot.OpenJobs = len(v.p.calls), len(v.p.jobs)
 	if !v.slot.Live {
 		v.reportOpen()

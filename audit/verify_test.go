@@ -62,7 +62,7 @@ func tampered(tb testing.TB, what string, m memory) audit.Report {
 		tb.Errorf("%s: verify says %v", what, err)
 		return report
 	}
-	if t.First.Slot == "" || t.First.Text == "" || audit.ExitCode(err) != audit.ExitTampered || !strings.Contains(err.Error(), t.First.String()) {
+	if t.First.Slot+t.First.Segment == "" || t.First.Text == "" || audit.ExitCode(err) != audit.ExitTampered || !strings.Contains(err.Error(), t.First.String()) {
 		tb.Errorf("%s: verify doesn't say where: %v", what, err)
 	}
 	return report
@@ -75,7 +75,7 @@ func TestT60_every_byte(t *testing.T) {
 	if _, err := m.verify(); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{segment, "audit/001/head"} {
+	for _, name := range []string{segment, "audit/001/head", "audit/001/checkpoints", "audit/001/tree", "audit/keys"} {
 		t.Run(name[strings.LastIndexByte(name, '/')+1:], func(t *testing.T) {
 			t.Parallel()
 			b := m.MapFS[name].Data
@@ -172,7 +172,7 @@ func TestT60_any_edit(t *testing.T) {
 	t.Parallel()
 	m, segment := short(t)
 	rapid.Check(t, func(rt *rapid.T) {
-		name := rapid.SampledFrom([]string{segment, "audit/001/head"}).Draw(rt, "file")
+		name := rapid.SampledFrom([]string{segment, "audit/001/head", "audit/001/checkpoints", "audit/001/tree", "audit/keys"}).Draw(rt, "file")
 		b := m.MapFS[name].Data
 		from := rapid.IntRange(0, len(b)).Draw(rt, "from")
 		to := rapid.IntRange(from, min(len(b), from+50)).Draw(rt, "to")
@@ -314,10 +314,10 @@ func TestVerify_time_that_goes_back_is_a_warning(t *testing.T) {
 	lines[1] = bytes.Replace(lines[1], []byte(ts), []byte("2020-01-02T03:04:05.6Z"), 1)
 	forged := m.with(segment, rechain(lines)).with("audit/001/head", nil)
 	report, err := forged.verify()
-	if got := problems(report); got != "clock head" || err == nil {
+	if got := problems(report); got != "tree clock tree head" || err == nil {
 		t.Errorf("found %s, %v", got, err)
 	}
-	if f := report.Findings[0]; !f.Warning || f.Seq != 2 || f.Line != 2 {
+	if f := report.Findings[1]; !f.Warning || f.Seq != 2 || f.Line != 2 {
 		t.Errorf("found %+v", f)
 	}
 }

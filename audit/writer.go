@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -35,7 +34,10 @@ type writer struct {
 	unsynced []byte    // the lines between the two
 	synced   time.Time // when there were none
 	start    place     // of the last start record
+	tracker  *tracker  // keeps the tree; nil: nobody does
+	began    time.Time // when the segment's first record was written
 	headAt   uint64    // seq of the last head that is on the disk
+	marked   uint64    // what the head of the process before said of its last checkpoint
 
 	opening []Record // what begins this process's part of the log
 	notes   []*entry // records of the log's own, to be written before all else
@@ -113,6 +115,14 @@ func (w *writer) begin() error {
 	return nil
 }
 
+// mark is the size of the last checkpoint.
+func (w *writer) mark() uint64 {
+	if w.tracker == nil {
+		return w.marked
+	}
+	return max(w.marked, w.tracker.marked.Load())
+}
+
 // restless reports whether there is something to tend to.
 func (w *writer) restless() bool { return w.fault.Load() != nil || len(w.unsynced) > 0 }
 
@@ -160,7 +170,8 @@ func answer(batch []*entry, err error) {
 // write appends the log's own notes and a batch, and makes them durable where that is the mode. An error leaves the log as
 // it was, for all but its descriptors.
 func (w *writer) write(batch []*entry) error {
-	if err := w.roll(batch); err != nil {
+	now := time.Now()
+	if err := w.roll(batch, now); err != nil {
 		return err
 	}
 	own := w.notes
@@ -168,17 +179,15 @@ func (w *writer) write(batch []*entry) error {
 	if said {
 		own = append(slices.Clip(own), noteEntry(w.gap.record()))
 	}
-	now := time.Now()
 	end, start := w.assemble(own, batch, now)
-	n, err := w.file.Write(w.buf)
-	if err == nil && n < len(w.buf) {
-		err = io.ErrShortWrite
-	}
-	if err != nil {
-		return fmt.Errorf("writing: %w", err)
+	if err := w.put(); err != nil {
+		return err
 	}
 	if err := w.settle(end, now); err != nil {
 		return err
+	}
+	if w.end.offset == 0 {
+		w.began = now
 	}
 	w.end, w.start, w.notes = end, start, nil
 	if said {
@@ -191,6 +200,18 @@ func (w *writer) write(batch []*entry) error {
 			}
 			w.open.add(&e.record)
 		}
+	}
+	return nil
+}
+
+// put writes w.buf.
+func (w *writer) put() error {
+	n, err := w.file.Write(w.buf)
+	if err == nil && n < len(w.buf) {
+		err = io.ErrShortWrite
+	}
+	if err != nil {
+		return fmt.Errorf("writing: %w", err)
 	}
 	return nil
 }
@@ -236,35 +257,6 @@ func (w *writer) sync(end position, now time.Time) error {
 	return nil
 }
 
-// roll begins a new segment where the batch would make this one too large.
-func (w *writer) roll(batch []*entry) error {
-	size := w.end.offset
-	for _, e := range batch {
-		size += int64(len(e.body)) + maxFrame
-	}
-	if w.end.offset == 0 || size <= w.cfg.MaxBytes {
-		return nil
-	}
-	if len(w.unsynced) > 0 {
-		if err := w.sync(w.end, time.Now()); err != nil {
-			return err
-		}
-	}
-	next := w.end
-	next.place = place{segment: w.end.seq + 1}
-	f, err := w.openEnd(next)
-	if err != nil {
-		return err
-	}
-	old := w.file
-	w.file, w.end, w.durable = f, next, next
-	if err := old.Close(); err != nil {
-		return fmt.Errorf("closing a segment: %w", err)
-	}
-	w.note(Record{Kind: Event, Name: LogRotated, Detail: map[string]string{"records_before": strconv.FormatUint(w.end.seq, 10)}})
-	return nil
-}
-
 // writeHead says in the head what is durable, and makes the head so now and then, or at once. An error makes the log
 // unhealthy; what was acknowledged stays so.
 func (w *writer) writeHead(now bool) {
@@ -277,11 +269,15 @@ func (w *writer) writeHead(now bool) {
 	}
 	if err != nil {
 		w.distrust(err)
+		return
+	}
+	if w.tracker != nil {
+		w.tracker.follow(w.durable)
 	}
 }
 
 func (w *writer) putHead() error {
-	w.headBuf = head{w.durable, w.start}.append(w.headBuf[:0])
+	w.headBuf = head{w.durable, w.start, w.mark()}.append(w.headBuf[:0])
 	if _, err := w.head.WriteAt(w.headBuf, 0); err != nil {
 		return fmt.Errorf("writing the head: %w", err)
 	}
@@ -312,8 +308,12 @@ func (w *writer) tend() {
 	w.writeHead(false)
 }
 
-// finish writes the last records and closes the files.
+// finish writes the last records and closes the files. The last checkpoint comes behind the last record; without one the
+// log is whole nevertheless.
 func (w *writer) finish(last Record) error {
+	if w.tracker != nil {
+		defer w.tracker.finish()
+	}
 	if !w.attached {
 		return *w.fault.Load()
 	}
@@ -324,6 +324,10 @@ func (w *writer) finish(last Record) error {
 		err = w.sync(w.end, time.Now())
 	}
 	if err == nil {
+		if w.tracker != nil {
+			w.tracker.follow(w.durable)
+			w.tracker.finish()
+		}
 		w.writeHead(true)
 	}
 	return joinClose(err, w.file, w.head)
