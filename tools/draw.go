@@ -49,7 +49,7 @@ func (e *Env) draw(ctx context.Context, kinds []policy.Kind, build func(workflow
 	if faults := workflow.Fit(graph, inv.Info); len(faults) > 0 {
 		return unfit(faults)
 	}
-	*d = drawn{graph: graph, models: workflow.Models(graph), nodes: workflow.Nodes(graph, inv.Info)}
+	*d = drawn{graph: graph, models: workflow.Models(graph, inv.Info), nodes: workflow.Nodes(graph, inv.Info)}
 	return nil
 }
 

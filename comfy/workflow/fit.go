@@ -22,8 +22,8 @@ type Fault struct {
 	Rule               string // of [Secure], which the input breaks; empty where the server would refuse it
 }
 
-// Fit returns every fault of g at a server that has info, by node and input; none means that the server takes it, so far as a list of
-// classes tells. As at the server, the inputs of nodes that lead to no result do not matter, only their class.
+// Fit returns every fault of g at a server that has info, by node and input, the first [MaxFaults] where there are more; none means that
+// the server takes it, so far as a list of classes tells. As at the server, the inputs of nodes that lead to no result do not matter, only their class.
 // Cycles, absent nodes and absent slots are found here, for the servers do not name them well (CLIENT-PROMPT-5).
 // It is stricter than the server where that takes what it cannot run, or misreads: a value in place of a link, null, a truth value for a
 // number, a text for a truth value. To keep denied models out of what would fit, give it an info that [Restrict] made.
@@ -36,12 +36,12 @@ func Fit(g comfy.Graph, info *comfy.ObjectInfo) []Fault {
 	var results []string
 	for _, id := range ids {
 		class := classOf(info, g[id].ClassType)
-		if class == nil {
+		if class == nil && len(f.faults) < MaxFaults {
 			f.add(Fault{
 				Node: id, Problem: "this ComfyUI has no node of this class", Got: quote(g[id].ClassType),
 				Fits: "one such as " + strings.Join(closest(g[id].ClassType, slices.Collect(maps.Keys(info.Classes)), 3), ", "),
 			})
-		} else if class.OutputNode {
+		} else if class != nil && class.OutputNode {
 			results = append(results, id)
 		}
 	}
@@ -51,6 +51,9 @@ func Fit(g comfy.Graph, info *comfy.ObjectInfo) []Fault {
 	}
 	live := f.upstream(results)
 	for _, id := range live {
+		if len(f.faults) == MaxFaults {
+			return f.faults
+		}
 		f.node(id)
 	}
 	for _, loop := range cycles(g, live) {
@@ -66,7 +69,13 @@ type fitter struct {
 	faults []Fault
 }
 
+// MaxFaults bounds the faults of one graph: to look for what would fit takes time.
+const MaxFaults = 100
+
 func (f *fitter) add(fault Fault) {
+	if len(f.faults) == MaxFaults {
+		return
+	}
 	fault.Class = f.graph[fault.Node].ClassType
 	f.faults = append(f.faults, fault)
 }
@@ -98,9 +107,9 @@ func sources(n comfy.Node) (ids []string) {
 	return slices.Compact(ids)
 }
 
-// asLink reads a link in any form that a graph may hold it in.
+// asLink reads a link in any form that a graph may hold it in; one within {"__value__": …} is checked by no server, but followed.
 func asLink(v any) (comfy.Link, bool) {
-	switch v := v.(type) {
+	switch v := written(v).(type) {
 	case comfy.Link:
 		return v, true
 	case *comfy.Link:
@@ -123,24 +132,33 @@ func (f *fitter) node(id string) {
 		f.strays(id, n, nil)
 		return
 	}
-	for i := range class.Inputs {
-		in := &class.Inputs[i]
+	f.inputs(id, n, class.Inputs, "")
+	f.strays(id, n, class)
+}
+
+// inputs holds a node against what its class, or the option that was chosen, says of its inputs. Names of the latter begin with prefix.
+func (f *fitter) inputs(id string, n comfy.Node, list []comfy.Input, prefix string) {
+	for i := range list {
+		in := list[i]
+		in.Name = prefix + in.Name
 		v, there := n.Inputs[in.Name]
 		if !there {
-			if in.Required && !composed(in.Type) {
-				f.add(Fault{Node: id, Input: in.Name, Problem: "this input is required", Fits: wanted(in)})
+			if in.Required && (in.Type == dynamicCombo || !composed(in.Type)) {
+				f.add(Fault{Node: id, Input: in.Name, Problem: "this input is required", Fits: wanted(&in)})
 			}
 			continue
 		}
-		f.input(id, in, v)
+		f.input(id, &in, v)
+		if key, ok := written(v).(string); ok && in.Type == dynamicCombo {
+			f.inputs(id, n, in.Choices[key], in.Name+".") // at most as deep as options are read
+		}
 	}
-	f.strays(id, n, class)
 }
 
 // strays finds absent nodes behind inputs that the class does not have; the server follows those links too.
 func (f *fitter) strays(id string, n comfy.Node, class *comfy.Class) {
 	for _, name := range slices.Sorted(maps.Keys(n.Inputs)) {
-		if class != nil && class.Input(name) != nil {
+		if class != nil && declared(f.info, n, name) != nil {
 			continue
 		}
 		if l, ok := asLink(n.Inputs[name]); ok {
@@ -199,8 +217,9 @@ func outputs(class *comfy.Class) string {
 }
 
 const (
-	anyType   = "*"
-	matchType = "COMFY_MATCHTYPE_V3"
+	anyType      = "*"
+	matchType    = "COMFY_MATCHTYPE_V3"
+	dynamicCombo = "COMFY_DYNAMICCOMBO_V3"
 )
 
 // compatible reports whether an output of one type may feed an input of another, by the server's rule: types may be unions.

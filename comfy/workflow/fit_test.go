@@ -364,7 +364,7 @@ func TestNodesAndModels_POL07(t *testing.T) {
 		{Kind: policy.TextEncoder, Name: "t.safetensors"},
 		{Kind: policy.Upscaler, Name: "u.pth"},
 	}
-	if diff := cmp.Diff(want, workflow.Models(g)); diff != "" {
+	if diff := cmp.Diff(want, workflow.Models(g, recorded(t, "v0.33.0"))); diff != "" {
 		t.Error(diff)
 	}
 	nodes := workflow.Nodes(g, recorded(t, "v0.3.64"))
@@ -404,7 +404,7 @@ func TestModels_everyLoader(t *testing.T) {
 				if name == "LoadTrainingDataset" || in.Name == "config_name" {
 					continue // a folder and a YAML file; both classes are denied
 				}
-				if models := workflow.Models(g); len(models) != 1 || models[0].Kind == "" {
+				if models := workflow.Models(g, inv.Info); len(models) != 1 || models[0].Kind == "" {
 					t.Errorf("%s: %s.%s is no model's name: %v", version, name, in.Name, models)
 				}
 			}

@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"cmp"
 	"maps"
 	"path"
 	"slices"
@@ -76,43 +77,74 @@ func modelKind(class, input string) policy.Kind {
 		return inputs[input]
 	}
 	if strings.HasSuffix(input, "_name") && input != "sampler_name" || input == "model_path" {
-		return "models"
+		return anyModel
 	}
 	return ""
 }
+
+// anyModel is the kind of a file whose folder is not known.
+const anyModel policy.Kind = "models"
 
 // weights reports whether a value looks like the name of a file of weights.
 func weights(value string) bool {
 	return slices.Contains([]string{".safetensors", ".sft", ".gguf", ".ckpt", ".pt", ".pth", ".bin", ".pkl", ".onnx"}, strings.ToLower(path.Ext(value)))
 }
 
-// pixelSpace is a VAE's name that stands for no file.
+// pixelSpace is the one VAE that needs no file at all.
 const pixelSpace = "pixel_space"
 
-// Models returns every model that g would load, sorted, none twice: those of its loaders, and the embeddings that its texts name (T37).
-// A model whose name is not written in the node, but comes over a link, has an empty name, which policy denies.
-func Models(g comfy.Graph) []policy.Model {
+// core reports whether a module of classes is ComfyUI's own.
+func core(module string) bool { return module == "nodes" || strings.HasPrefix(module, "comfy_extras.") }
+
+// builtIn reports whether a name that a loader of ComfyUI's own lists stands for no file in its folder, as VAELoader's pixel_space and
+// taesd do: it has no extension, and ComfyUI lists no file without one. Embeddings, which it does, have no loader.
+func builtIn(info *comfy.ObjectInfo, class, input, name string) bool {
+	if class == "VAELoader" && name == pixelSpace { // which recipes of ours name, also where no info is at hand
+		return true
+	}
+	c := classOf(info, class)
+	if c == nil || loaders[class] == nil || !core(c.Module) || path.Ext(name) != "" {
+		return false
+	}
+	in := c.Input(input)
+	return in != nil && slices.Contains(in.Options, name)
+}
+
+// Models returns every model that g would load at a server that has info, sorted, none twice: those of its loaders, and the embeddings
+// that its texts name (T37), also a text that nodes put together. A model whose name is not written in the node, but comes over a link, has
+// an empty name, which policy denies. What a loader lists that is no file is no model.
+func Models(g comfy.Graph, info *comfy.ObjectInfo) []policy.Model {
 	found := map[policy.Model]bool{}
+	name := func(kind policy.Kind, name string) { found[policy.Model{Kind: kind, Name: name}] = true }
+	for _, text := range knownTexts(g, running(g, nil)) {
+		for _, e := range embeddings(text) {
+			name(policy.Embedding, e)
+		}
+	}
 	for _, n := range g {
 		known := loaders[n.ClassType]
 		for input, value := range n.Inputs {
-			text, isText := value.(string)
+			text, isText := written(value).(string)
 			kind := modelKind(n.ClassType, input)
 			switch {
-			case isText && kind != "" && (known != nil || weights(text)) && text != pixelSpace:
-				found[policy.Model{Kind: kind, Name: text}] = true
+			case isText && kind != "" && (known != nil || weights(text)):
+				if !builtIn(info, n.ClassType, input, text) {
+					name(kind, text)
+				}
 			case !isText && known != nil && kind != "":
-				found[policy.Model{Kind: kind}] = true
+				name(kind, "")
 			case isText && kind == "":
-				for _, name := range embeddings(text) {
-					found[policy.Model{Kind: policy.Embedding, Name: name}] = true
+				for _, e := range embeddings(text) {
+					name(policy.Embedding, e)
 				}
 			}
 		}
 	}
-	return slices.SortedFunc(maps.Keys(found), func(a, b policy.Model) int {
-		return strings.Compare(string(a.Kind)+"\x00"+a.Name, string(b.Kind)+"\x00"+b.Name)
-	})
+	return slices.SortedFunc(maps.Keys(found), compareModels)
+}
+
+func compareModels(a, b policy.Model) int {
+	return cmp.Or(strings.Compare(string(a.Kind), string(b.Kind)), strings.Compare(a.Name, b.Name))
 }
 
 // embeddings returns the names that a prompt loads by "embedding:name".
@@ -134,11 +166,19 @@ func embeddings(text string) (names []string) {
 	}
 }
 
-// Nodes returns g's nodes as policy judges them, sorted by id. A class that info does not know has no module, which policy denies.
+// Nodes returns g's nodes as policy judges them, sorted by id, with their values. A class that info does not know has no module, which
+// policy denies; so nothing that the server would put in place of a class it does not have gets through (T34).
 func Nodes(g comfy.Graph, info *comfy.ObjectInfo) []policy.Node {
-	var out []policy.Node
+	out := make([]policy.Node, 0, len(g))
 	for _, id := range sortedIDs(g) {
-		n := policy.Node{ID: id, Class: g[id].ClassType}
+		n := policy.Node{ID: id, Class: g[id].ClassType, Inputs: make(map[string]any, len(g[id].Inputs))}
+		for input, v := range g[id].Inputs {
+			if _, ok := asLink(v); ok {
+				n.Inputs[input] = policy.Linked{}
+			} else {
+				n.Inputs[input] = written(v)
+			}
+		}
 		if class := classOf(info, n.Class); class != nil {
 			n.Module, n.API = class.Module, class.API
 		}
@@ -171,7 +211,7 @@ func Restrict(info *comfy.ObjectInfo, allow func(policy.Kind, string) bool) *com
 				copied = &c
 			}
 			copied.Inputs[i].Options = slices.DeleteFunc(slices.Clone(in.Options), func(o string) bool {
-				return o != pixelSpace && (loaders[name] != nil || weights(o)) && !allow(kind, o)
+				return (loaders[name] != nil || weights(o)) && !builtIn(info, name, in.Name, o) && !allow(kind, o)
 			})
 		}
 		if copied != nil {

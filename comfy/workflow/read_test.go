@@ -127,7 +127,7 @@ func FuzzReadGraph(f *testing.F) {
 		if len(workflow.Nodes(g, info)) != len(g) {
 			t.Error("nodes are missing")
 		}
-		workflow.Models(g)
+		workflow.Models(g, nil)
 		written, err := json.Marshal(g)
 		if err != nil {
 			t.Fatalf("what was read cannot be written: %v", err)

@@ -26,7 +26,7 @@ func (c *Catalog) Text(inv Inventory, ask Ask) (Made, error) {
 	graph := buildText(p)
 	return Made{
 		Graph: graph, Output: idOutput,
-		Family: p.recipe.ID, Title: p.recipe.Title, Model: p.model.Name, Models: Models(graph),
+		Family: p.recipe.ID, Title: p.recipe.Title, Model: p.model.Name, Models: Models(graph, inv.Info),
 		Width: p.w, Height: p.h, Count: p.count, Steps: p.steps, CFG: p.cfg, Guidance: p.guidance,
 		Sampler: p.sampler, Scheduler: p.scheduler, Notes: p.notes,
 	}, nil

@@ -95,7 +95,7 @@ func (c *Catalog) Upscale(inv Inventory, ask UpscaleAsk) (UpscaleMade, error) {
 		made.Notes = append(made.Notes, p.notes...)
 	}
 	made.Graph = buildUpscale(model, target, p, ask)
-	made.Models = Models(made.Graph)
+	made.Models = Models(made.Graph, inv.Info)
 	return made, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/comfygate/comfygate/comfy"
+	"github.com/comfygate/comfygate/policy"
 )
 
 // linked are the types that only another node can give. Other types, of custom nodes say, may have values of their own.
@@ -23,13 +24,9 @@ var linked = []string{
 
 // judge returns what is wrong with a value that is written into a node, and what would fit; the problem is empty when nothing is.
 func judge(class string, in *comfy.Input, v any) (problem, fits string) {
-	if wrapped, ok := v.(map[string]any); ok {
-		if inner, ok := wrapped["__value__"]; ok {
-			if _, isList := inner.([]any); isList {
-				return "", ""
-			}
-			v = inner
-		}
+	v = written(v)
+	if _, isList := v.([]any); isList {
+		return "", ""
 	}
 	switch in.Type {
 	case "INT":
@@ -44,7 +41,7 @@ func judge(class string, in *comfy.Input, v any) (problem, fits string) {
 		if v == nil {
 			return "it is not a text", "a text"
 		}
-	case "COMBO", "COMFY_DYNAMICCOMBO_V3":
+	case "COMBO", dynamicCombo:
 		return judgeOption(class, in, v)
 	}
 	if slices.Contains(linked, in.Type) {
@@ -58,14 +55,24 @@ func judgeOption(class string, in *comfy.Input, v any) (problem, fits string) {
 	switch {
 	case v == nil, !isText && (len(in.Options) > 0 || in.Upload || modelKind(class, in.Name) != ""):
 		return "it is none of the options", wanted(in)
-	case !isText, in.Upload, in.Dynamic, in.Options == nil, slices.Contains(in.Options, text):
-		return "", "" // where all options are numbers, say, none is told; pictures are looked for when the graph runs
-	case modelKind(class, in.Name) != "" && len(in.Options) == 0:
-		return "no such file is there", "a file in the models folder"
+	case in.Upload, in.Media, in.Dynamic, slices.Contains(in.Options, text):
+		return "", "" // pictures are looked for when the graph runs
+	case isText && modelKind(class, in.Name) != "" && len(in.Options) == 0:
+		return "no such file is there", "a file in " + folderOf(modelKind(class, in.Name)) + ", which is empty"
+	case !isText, in.Options == nil:
+		return "", "" // where all options are numbers, say, none is told
 	case modelKind(class, in.Name) != "":
-		return "no such file is there", "one such as " + strings.Join(closest(text, in.Options, 5), ", ")
+		return "no such file is there", "a file in " + folderOf(modelKind(class, in.Name)) + ", such as " + strings.Join(closest(text, in.Options, 5), ", ")
 	}
 	return "it is none of the options", oneOf(text, in.Options)
+}
+
+// folderOf names the folder that files of a kind lie in.
+func folderOf(kind policy.Kind) string {
+	if kind == anyModel {
+		return "the models folder"
+	}
+	return "models/" + string(kind)
 }
 
 // oneOf lists the options, or of many the closest.
@@ -150,7 +157,7 @@ func wanted(in *comfy.Input) string {
 		return "a text"
 	case "BOOLEAN":
 		return "true or false"
-	case "COMBO", "COMFY_DYNAMICCOMBO_V3":
+	case "COMBO", dynamicCombo:
 		return oneOf("", in.Options)
 	}
 	return "a link to an output of type " + in.Type

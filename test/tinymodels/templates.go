@@ -69,7 +69,7 @@ func named(data []byte, info *comfy.ObjectInfo) map[string]bool {
 	if err != nil {
 		return files
 	}
-	for _, m := range workflow.Models(converted.Graph) {
+	for _, m := range workflow.Models(converted.Graph, info) {
 		if m.Kind != policy.Embedding && m.Kind != "models" {
 			add(string(m.Kind), m.Name)
 		}
