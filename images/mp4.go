@@ -55,7 +55,8 @@ func (m *mp4Filter) boxes(n int64, depth int) error {
 // box passes one box and returns its whole length, -1 when it went to the end of the file. room is what its parent has left, negative
 // when that is not known.
 func (m *mp4Filter) box(room int64, depth int, first bool) (int64, error) {
-	head := make([]byte, 8)
+	var raw [16]byte
+	head := raw[:8]
 	if err := m.fill(head); err != nil {
 		return 0, err
 	}
@@ -64,7 +65,7 @@ func (m *mp4Filter) box(room int64, depth int, first bool) (int64, error) {
 		return 0, m.fault("its first box is not ftyp")
 	}
 	if size == 1 {
-		head = append(head, make([]byte, 8)...)
+		head = raw[:]
 		if err := m.fill(head[8:]); err != nil {
 			return 0, err
 		}

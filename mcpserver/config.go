@@ -54,9 +54,9 @@ type Denials interface {
 	Denied(ctx context.Context, r audit.Record) error
 }
 
-// Images reads stored pictures; *images.Store is one.
+// Images reads stored pictures and files; *images.Store is one.
 type Images interface {
-	Open(owner, id string) (io.ReadSeekCloser, images.Image, error)
+	OpenAny(owner, id string) (io.ReadSeekCloser, images.Served, error)
 }
 
 // Inbox knows whose upload link a token is; *tools.Inbox is one.

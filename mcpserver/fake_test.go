@@ -1,6 +1,7 @@
 package mcpserver_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -289,15 +290,19 @@ func person(name string, role policy.Role) auth.Principal {
 	return auth.Principal{Name: name, Method: "token", Role: role, Scopes: policy.ScopesOf(role)}
 }
 
-// shelf holds pictures of owners.
+// shelf holds pictures of owners, and videos.
 type shelf map[string][]byte // owner/id
 
-func (s shelf) Open(owner, id string) (io.ReadSeekCloser, images.Image, error) {
+func (s shelf) OpenAny(owner, id string) (io.ReadSeekCloser, images.Served, error) {
 	b, ok := s[owner+"/"+id]
 	if !ok {
-		return nil, images.Image{}, images.ErrNotFound
+		return nil, images.Served{}, images.ErrNotFound
 	}
-	return nopCloser{newReader(b)}, images.Image{ID: id, Owner: owner, Format: images.PNG, Bytes: int64(len(b))}, nil
+	served := images.Served{ID: id, Type: "image/png", Picture: true, Bytes: int64(len(b))}
+	if bytes.HasPrefix(b, []byte("video")) {
+		served.Type, served.Picture = "video/mp4", false
+	}
+	return nopCloser{newReader(b)}, served, nil
 }
 
 type nopCloser struct{ io.ReadSeeker }

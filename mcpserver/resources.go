@@ -19,27 +19,34 @@ import (
 	"github.com/comfygate/comfygate/tools"
 )
 
-// pictureURI begins the address of every stored picture.
-const pictureURI = "comfygate://images/"
+// pictureURI and fileURI begin the address of every stored picture, and of what else is stored.
+const (
+	pictureURI = "comfygate://images/"
+	fileURI    = "comfygate://files/"
+)
 
-// registerPictures publishes stored pictures as resources. Reading one is a call like any other: it passes the pipeline, as get_image does.
+// registerPictures publishes stored pictures and files as resources. Reading one is a call like any other: it passes the pipeline, as get_image does.
 func (s *Server) registerPictures() error {
 	t, err := newTool(tools.Tool{
 		Name: "get_image", Title: "Read a picture", Description: "Reads a stored picture as a resource.",
 		Scope: policy.ImageRead, Class: limits.Status, Hints: tools.Hints{ReadOnly: true, Idempotent: true},
 		Schema: json.RawMessage(`{"type":"object","additionalProperties":false,"required":["uri"],"properties":{"uri":{
-			"type":"string","maxLength":2048,"pattern":"^comfygate://images/[a-z2-7]{26}$",
-			"description":"Address of the picture","examples":["comfygate://images/aaaaaaaaaaaaaaaaaaaaaaaaaa"]}}}`),
+			"type":"string","maxLength":2048,"pattern":"^comfygate://(images|files)/[a-z2-7]{26}$",
+			"description":"Address of the picture or file","examples":["comfygate://images/aaaaaaaaaaaaaaaaaaaaaaaaaa"]}}}`),
 		Decode: s.decodePicture,
 	})
 	if err != nil {
 		return err
 	}
-	template := mcp.NewResourceTemplate(pictureURI+"{id}", "picture",
-		mcp.WithTemplateDescription("A full picture that was made or uploaded here, by its id."))
-	s.mcp.AddResourceTemplate(template, func(ctx context.Context, r mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
-		return s.readPicture(ctx, t, r.Params.URI)
-	})
+	for _, x := range []struct{ uri, name, description string }{
+		{pictureURI, "picture", "A full picture that was made or uploaded here, by its id."},
+		{fileURI, "file", "An animation, video, sound or other file that a workflow made here, by its id."},
+	} {
+		template := mcp.NewResourceTemplate(x.uri+"{id}", x.name, mcp.WithTemplateDescription(x.description))
+		s.mcp.AddResourceTemplate(template, func(ctx context.Context, r mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
+			return s.readPicture(ctx, t, r.Params.URI)
+		})
+	}
 	return nil
 }
 
@@ -80,7 +87,7 @@ func (s *Server) decodePicture(raw json.RawMessage) (tools.Args, error) {
 	if err := json.Unmarshal(raw, &args); err != nil {
 		return nil, err
 	}
-	return &pictureArgs{server: s, id: strings.TrimPrefix(args.URI, pictureURI)}, nil
+	return &pictureArgs{server: s, id: args.URI[strings.LastIndexByte(args.URI, '/')+1:]}, nil
 }
 
 // eventPicture is the largest picture that goes over HTTP+SSE: the official Python client ends the whole connection at an event of more
@@ -101,7 +108,7 @@ func (*pictureArgs) Cost() tools.Cost { return tools.Cost{Tokens: 1} }
 func (a *pictureArgs) Record() map[string]any { return map[string]any{"image": a.id} }
 
 func (a *pictureArgs) Run(_ context.Context, c tools.Caller, _ func()) (res tools.Result, err error) {
-	f, im, err := a.server.cfg.Images.Open(c.Principal.Name, a.id)
+	f, stored, err := a.server.cfg.Images.OpenAny(c.Principal.Name, a.id)
 	if err != nil {
 		return tools.Result{}, err
 	}
@@ -110,12 +117,12 @@ func (a *pictureArgs) Run(_ context.Context, c tools.Caller, _ func()) (res tool
 	if c.Transport == "sse" {
 		limit = min(limit, eventPicture)
 	}
-	if im.Bytes > limit {
-		return tools.Result{}, &images.BoundsError{What: "bytes", Got: im.Bytes, Max: limit}
+	if stored.Bytes > limit {
+		return tools.Result{}, &images.BoundsError{What: "bytes", Got: stored.Bytes, Max: limit}
 	}
 	b, err := io.ReadAll(io.LimitReader(f, limit))
 	if err != nil {
 		return tools.Result{}, fmt.Errorf("reading picture: %w", err)
 	}
-	return tools.Result{Pictures: []tools.Picture{{Data: b, MIME: im.Format.MIME()}}}, nil
+	return tools.Result{Pictures: []tools.Picture{{Data: b, MIME: stored.Type}}}, nil
 }

@@ -147,7 +147,7 @@ func TestResource_owner(t *testing.T) {
 	data := []byte("\x89PNG picture")
 	other := strings.Repeat("b", 26)
 	s := newSet(t, nil, func(s *set) {
-		s.cfg.Images = shelf{"alice/" + pictureID: data, "bob/" + other: data, "alice/" + strings.Repeat("c", 26): make([]byte, 2000)}
+		s.cfg.Images = shelf{"alice/" + pictureID: data, "bob/" + other: data, "alice/" + strings.Repeat("c", 26): make([]byte, 2000), "alice/" + strings.Repeat("e", 26): []byte("video")}
 		s.cfg.Bounds.ResourceBytes = 1000
 	})
 	ts := s.site(t)
@@ -159,6 +159,10 @@ func TestResource_owner(t *testing.T) {
 		if m.Result == nil || len(m.Result.Contents) != 1 || m.Result.Contents[0].MIMEType != "image/png" ||
 			m.Result.Contents[0].Blob != base64.StdEncoding.EncodeToString(data) {
 			t.Fatalf("%+v", m)
+		}
+		m = c.ask("resources/read", `{"uri":"comfygate://files/`+strings.Repeat("e", 26)+`"}`).last(t)
+		if m.Result == nil || m.Result.Contents[0].MIMEType != "video/mp4" || m.Result.Contents[0].URI != "comfygate://files/"+strings.Repeat("e", 26) {
+			t.Errorf("a file: %+v", m)
 		}
 		notFound := map[bool]int{false: -32002, true: -32602}[modern]
 		foreign, missing := c.ask("resources/read", read(other)).last(t), c.ask("resources/read", read(strings.Repeat("d", 26))).last(t)
@@ -173,7 +177,7 @@ func TestResource_owner(t *testing.T) {
 		if m := c.ask("resources/read", read("../../etc/passwd")).last(t); m.Error == nil || m.Result != nil {
 			t.Errorf("no id: %+v", m)
 		}
-		if m := c.ask("resources/templates/list", "{}"); !strings.Contains(m.body, "comfygate://images/{id}") {
+		if m := c.ask("resources/templates/list", "{}"); !strings.Contains(m.body, "comfygate://images/{id}") || !strings.Contains(m.body, "comfygate://files/{id}") {
 			t.Errorf("templates: %s", m.body)
 		}
 	})

@@ -7,9 +7,10 @@ import (
 	"go.uber.org/zap"
 )
 
-// picture serves the picture that a signed link names. Whatever is wrong with a link, the answer is the same.
+// picture serves the picture or file that a signed link names. Whatever is wrong with a link, the answer is the same. Only a picture is
+// shown by a browser; anything else it saves (IMG-04).
 func (s *Server) picture(w http.ResponseWriter, r *http.Request) {
-	f, im, err := s.cfg.Links.Open(r.PathValue("token"))
+	f, stored, err := s.cfg.Links.Open(r.PathValue("token"))
 	if err != nil {
 		s.cfg.Log.Debug("picture link refused", zap.Error(err))
 		s.refuse(w, http.StatusNotFound, "the link is not valid or has expired")
@@ -21,13 +22,17 @@ func (s *Server) picture(w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 	h := w.Header()
-	h.Set("Content-Type", im.Format.MIME())
-	h.Set("Content-Disposition", `inline; filename="`+im.ID+"."+string(im.Format)+`"`)
+	disposition := "attachment"
+	if stored.Picture {
+		disposition = "inline"
+	}
+	h.Set("Content-Type", stored.Type)
+	h.Set("Content-Disposition", disposition+`; filename="`+stored.Name+`"`)                // a name of our own making
 	h.Set("Content-Security-Policy", "default-src 'none'; sandbox; frame-ancestors 'none'") // should a browser ever take it for a page
 	h.Set("Cross-Origin-Resource-Policy", "cross-origin")                                   // chats show it inside their own pages
-	h.Set("ETag", `"`+im.SHA256+`"`)
+	h.Set("ETag", `"`+stored.SHA256+`"`)
 	out := &pacedWriter{ResponseWriter: w, control: http.NewResponseController(w), each: s.cfg.WriteTimeout}
-	http.ServeContent(out, r, "", im.Made, f)
+	http.ServeContent(out, r, "", stored.Made, f)
 }
 
 // A pacedWriter gives each write its own deadline: a large picture may take long, a client that stopped reading may not.

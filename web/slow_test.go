@@ -177,8 +177,8 @@ const big = 256 << 20
 
 type bigLinks struct{}
 
-func (bigLinks) Open(string) (io.ReadSeekCloser, images.Image, error) {
-	return closer{io.NewSectionReader(zeros{}, 0, big)}, images.Image{ID: "x", Format: images.PNG}, nil
+func (bigLinks) Open(string) (io.ReadSeekCloser, images.Served, error) {
+	return closer{io.NewSectionReader(zeros{}, 0, big)}, images.Served{ID: "x", Name: "x.png", Type: "image/png", Picture: true}, nil
 }
 
 type zeros struct{}

@@ -28,10 +28,10 @@ type MCP interface {
 	CloseSessions(ctx context.Context)
 }
 
-// Links opens pictures by signed links, which are credentials of their own.
+// Links opens pictures and files by signed links, which are credentials of their own.
 type Links interface {
-	// Open returns the picture that token names, or an error for a token that is not ours, expired, or of a picture that is gone.
-	Open(token string) (io.ReadSeekCloser, images.Image, error)
+	// Open returns the picture or file that token names, or an error for a token that is not ours, expired, or of one that is gone.
+	Open(token string) (io.ReadSeekCloser, images.Served, error)
 }
 
 // Audit records refused sign-ins.

@@ -27,7 +27,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const initialize = `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}`
 
-// TestSec_SC10_routes walks the route table: every route but the public ones demands a principal, in every state of credentials.
+// TestSec_SC10_routes walks the route table: every route but the public ones demands a principal, in every state of credentials, and
+// a refusal says how to sign in (MCP-11, BUG-25).
 func TestSec_SC10_routes(t *testing.T) {
 	t.Parallel()
 	h := open(t, func(h *house) {
@@ -337,24 +338,28 @@ func TestSec_SC02_securityText(t *testing.T) {
 	}
 }
 
-// links knows one token.
+// links knows two tokens.
 type links struct{}
 
 var pictureBytes = bytes.Repeat([]byte("picture "), 10_000)
 
-func (links) Open(token string) (io.ReadSeekCloser, images.Image, error) {
-	if token != "good-token" {
-		return nil, images.Image{}, fmt.Errorf("%w at /home/secret", images.ErrLink)
+func (links) Open(token string) (io.ReadSeekCloser, images.Served, error) {
+	served := images.Served{Name: strings.Repeat("a", 26) + ".webp", Type: "image/webp", Picture: true, SHA256: "abc", Bytes: int64(len(pictureBytes)), Made: time.Now()}
+	switch token {
+	case "good-token":
+	case "video-token":
+		served.Name, served.Type, served.Picture = "v.mp4", "video/mp4", false
+	default:
+		return nil, images.Served{}, fmt.Errorf("%w at /home/secret", images.ErrLink)
 	}
-	im := images.Image{ID: strings.Repeat("a", 26), Format: images.WebP, SHA256: "abc", Bytes: int64(len(pictureBytes)), Made: time.Now()}
-	return closer{bytes.NewReader(pictureBytes)}, im, nil
+	return closer{bytes.NewReader(pictureBytes)}, served, nil
 }
 
 type closer struct{ io.ReadSeeker }
 
 func (closer) Close() error { return nil }
 
-// TestWeb_pictures: a signed link is its own credential; what it gives can be nothing but a picture.
+// TestWeb_pictures: a signed link is its own credential; what it gives can be nothing but a picture, or a file to save.
 func TestWeb_pictures(t *testing.T) {
 	t.Parallel()
 	h := open(t, func(h *house) { h.auth, h.web.Links = auth.Config{Token: config.NewSecret("x")}, links{} })
@@ -369,6 +374,15 @@ func TestWeb_pictures(t *testing.T) {
 	} {
 		if v := got.header.Get(name); v != want {
 			t.Errorf("%s is %q, want %q", name, v, want)
+		}
+	}
+	video := h.do(t, http.MethodGet, "/images/video-token", "") // IMG-04: what is no picture is saved, never shown
+	for name, want := range map[string]string{
+		"Content-Type": "video/mp4", "X-Content-Type-Options": "nosniff", "Content-Disposition": `attachment; filename="v.mp4"`,
+		"Content-Security-Policy": "default-src 'none'; sandbox; frame-ancestors 'none'",
+	} {
+		if v := video.header.Get(name); v != want {
+			t.Errorf("a file's %s is %q, want %q", name, v, want)
 		}
 	}
 	if part := h.do(t, http.MethodGet, "/images/good-token", "", "Range", "bytes=8-15"); part.status != http.StatusPartialContent || part.body != "picture " {

@@ -311,7 +311,7 @@ func (h *house) serveTools(linkURL func(path string) string) error {
 	}
 	h.later("jobs", h.jobs.Close)
 	env := tools.Env{
-		Jobs: h.jobs, Pictures: h.store, Server: tools.OverFleet(h.fleet), Catalog: catalog, Rules: h.policy,
+		Jobs: h.jobs, Pictures: h.store, Server: tools.OverFleet(h.fleet), Catalog: catalog, Rules: h.policy, Judge: h.policy,
 		Rates: rates, Places: places, Explain: h.explain, Settings: h.settings(),
 	}
 	if h.links != nil {
@@ -395,11 +395,11 @@ func (l pictureLinks) Picture(owner, id string) (url string, lasts time.Duration
 	return l.url(token), time.Until(expires)
 }
 
-// Open returns the picture that a link names, for the HTTP face.
-func (l pictureLinks) Open(token string) (io.ReadSeekCloser, images.Image, error) {
+// Open returns the picture or file that a link names, for the HTTP face.
+func (l pictureLinks) Open(token string) (io.ReadSeekCloser, images.Served, error) {
 	owner, id, err := l.links.Check(token)
 	if err != nil {
-		return nil, images.Image{}, err
+		return nil, images.Served{}, err
 	}
-	return l.store.Open(owner, id)
+	return l.store.OpenAny(owner, id)
 }
