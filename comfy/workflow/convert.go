@@ -18,7 +18,7 @@ func (d *Document) Convert(info *comfy.ObjectInfo) (Converted, error) {
 	if d.UI == nil {
 		return Converted{Graph: d.Graph, Offers: Offers(d.Graph, info)}, nil
 	}
-	c := &converter{ui: d.UI, info: info, nodes: map[string]*built{}}
+	c := &converter{ui: d.UI, info: info, nodes: map[string]*built{}, fed: map[feed][]Target{}}
 	top := &scope{level: d.UI.top, inner: map[string]*scope{}, given: map[string]map[string]any{}, fed: map[int]any{}}
 	c.walk(top)
 	if len(c.unknown) > 0 {
@@ -56,7 +56,8 @@ type converter struct {
 	order   []*built
 	unknown []UnknownClass
 	notes   []string
-	hops    int // taken so far, by all links
+	hops    int               // taken so far, by all links
+	fed     map[feed][]Target // where the values of instances went
 }
 
 // walk collects the nodes that run, in a level and in the instances in it.
@@ -104,6 +105,7 @@ func (c *converter) build(b *built) error {
 			links[in.name] = comfy.Link{Node: from.scope.id(from.node), Slot: from.slot}
 		case sourceValue:
 			values[in.name] = from.value
+			c.fed[from.host] = append(c.fed[from.host], Target{b.scope.id(b.node), in.name})
 		case sourceCut:
 			b.dead = b.dead || vital(b.class, in.name)
 		case sourceNone:
@@ -212,6 +214,3 @@ func sortedHints(files []ModelFileHint) []ModelFileHint {
 	})
 	return slices.CompactFunc(files, func(a, b ModelFileHint) bool { return a.Folder == b.Folder && a.Name == b.Name })
 }
-
-// offers is for the inputs that the workflow's author shows.
-func (c *converter) offers(_ *scope, g comfy.Graph) []Offer { return Offers(g, c.info) }

@@ -119,6 +119,7 @@ type source struct {
 	node  *uiNode
 	slot  int
 	value any
+	host  feed // of a value: the instance that has it; none for a primitive
 }
 
 type sourceKind int
@@ -147,7 +148,7 @@ func (c *converter) source(s *scope, id, want string) (source, error) {
 			in := s.instance.input(s.sub.inputs[slot].name)
 			if in == nil || in.link == "" {
 				if v := c.hosted(s, slot); v != nil {
-					return source{kind: sourceValue, value: v}, nil
+					return source{kind: sourceValue, value: v, host: feed{s, slot}}, nil
 				}
 				return source{kind: none}, nil
 			}

@@ -33,6 +33,9 @@ func spread(class *comfy.Class, values []any) map[string]any {
 	for at := 0; len(todo) > 0 && at < len(values); {
 		s := todo[0]
 		todo = todo[1:]
+		if newer(class.Name, s.in, values[at:], todo) {
+			continue
+		}
 		at = fitting(class.Name, s.in, values, at, len(todo))
 		v := values[at]
 		at++
@@ -47,6 +50,11 @@ func spread(class *comfy.Class, values []any) map[string]any {
 		}
 	}
 	return out
+}
+
+// newer reports whether a widget came to be after the file was saved: there are too few values for all, and this one is the next widget's.
+func newer(class string, in *comfy.Input, values []any, todo []slot) bool {
+	return len(values) <= len(todo) && !plausible(class, in, values[0]) && plausible(class, todo[0].in, values[0])
 }
 
 // fitting returns the place of the value for an input, from at on: the first that fits, if then enough values are left for the rest.
