@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/comfygate/comfygate/policy"
 )
 
 // Off is no limit, for a rate of [Config]: what the word `off` in a setting becomes.
@@ -19,7 +21,9 @@ type Config struct {
 	Burst             int // RATELIMIT__BURST: what a principal may make at once; default 10, not below 1
 	GlobalPerMinute   int // RATELIMIT__GLOBAL_PER_MINUTE: what all may make; default 30, all of it at once if need be
 	StatusPerMinute   int // RATELIMIT__STATUS_PER_MINUTE: other calls, per principal; default 120, all of it at once if need be
-	MaxPrincipals     int // kept apart; default 65,536; those beyond share one bucket until others fall idle (LIM-02)
+	// Own, where set, tells a principal's own limits, which go before these. An own rate of 0 lets nothing pass.
+	Own           func(principal string) policy.Limits
+	MaxPrincipals int // kept apart; default 65,536; those beyond share one bucket until others fall idle (LIM-02)
 }
 
 // Defaults of SC-58 as design.md's table has them.
@@ -32,10 +36,11 @@ const (
 
 // A Limiter counts calls: a bucket for each principal and class, one more for all that is made. It is safe for concurrent use.
 type Limiter struct {
-	mu       sync.Mutex
-	generate *table[string] // nil: no limit
-	status   *table[string]
-	global   *rate.Limiter
+	own func(principal string) policy.Limits
+
+	mu               sync.Mutex
+	generate, status *table[string] // their paces say whether there is a limit
+	global           *rate.Limiter  // nil: no limit
 }
 
 // New returns a limiter whose buckets are full.
@@ -51,14 +56,18 @@ func New(cfg Config) (*Limiter, error) {
 			return nil, fmt.Errorf("limits: %d a minute; at most %d, or off", n, math.MaxInt32)
 		}
 	}
-	entries := or(cfg.MaxPrincipals, defaultEntries)
-	l := &Limiter{}
-	if n := or(cfg.GeneratePerMinute, defaultGenerate); n > 0 {
-		l.generate = newTable[string](entries, n, or(cfg.Burst, defaultBurst), 1)
+	l := &Limiter{own: cfg.Own}
+	if l.own == nil {
+		l.own = func(string) policy.Limits { return policy.Limits{} }
 	}
-	if n := or(cfg.StatusPerMinute, defaultStatus); n > 0 {
-		l.status = newTable[string](entries, n, n, 1)
+	table := func(n, burst int) *table[string] {
+		t := newTable[string](or(cfg.MaxPrincipals, defaultEntries), max(n, 1), burst, 1)
+		t.pace.off = n < 0
+		return t
 	}
+	generate, status := or(cfg.GeneratePerMinute, defaultGenerate), or(cfg.StatusPerMinute, defaultStatus)
+	l.generate = table(generate, or(cfg.Burst, defaultBurst))
+	l.status = table(status, max(status, 1))
 	if n := or(cfg.GlobalPerMinute, defaultGlobal); n > 0 {
 		l.global = rate.NewLimiter(perMin(n), n)
 	}
@@ -75,15 +84,36 @@ func or(n, fallback int) int {
 // A gate is one bucket that a call must pass.
 type gate struct {
 	limit  string
-	bucket *rate.Limiter // nil: open
+	bucket *rate.Limiter // nil: open, unless shut
+	shut   bool          // nothing passes
 }
 
-// gates lists what a call of class c must pass; find gives a principal's bucket in a table.
-func (l *Limiter) gates(c Class, find func(*table[string]) *rate.Limiter) [2]gate {
-	if c == Generate {
-		return [2]gate{{GeneratePerMinute, find(l.generate)}, {GlobalPerMinute, l.global}}
+// gates lists what a call of class c of principal must pass; find gives its bucket in a table, for a pace.
+func (l *Limiter) gates(principal string, c Class, find func(*table[string], pace) *rate.Limiter) [2]gate {
+	own := l.own(principal)
+	if c != Generate {
+		return [2]gate{gateOf(StatusPerMinute, l.status, own.StatusPerMinute, find)}
 	}
-	return [2]gate{{StatusPerMinute, find(l.status)}}
+	return [2]gate{gateOf(GeneratePerMinute, l.generate, own.GeneratePerMinute, find), {limit: GlobalPerMinute, bucket: l.global}}
+}
+
+// gateOf is a principal's gate of one table, at its own rate where there is one. A burst of its own nobody has: it is the setting's, or
+// the rate if that is less.
+func gateOf(limit string, t *table[string], own *int, find func(*table[string], pace) *rate.Limiter) gate {
+	p := t.pace
+	if own != nil {
+		p = pace{perMinute: *own, burst: *own, none: *own < 1}
+		if limit == GeneratePerMinute && !t.pace.off {
+			p.burst = min(p.burst, t.pace.burst)
+		}
+	}
+	switch {
+	case p.none:
+		return gate{limit: limit, shut: true}
+	case p.off:
+		return gate{limit: limit}
+	}
+	return gate{limit: limit, bucket: find(t, p)}
 }
 
 // Take takes n tokens of class c (a class that isn't [Generate] counts as [Status]) for principal, or takes nothing from any bucket and
@@ -99,14 +129,12 @@ func (l *Limiter) take(now time.Time, principal string, c Class, n int) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	gates := l.gates(c, func(t *table[string]) *rate.Limiter {
-		if t == nil {
-			return nil
-		}
-		return t.bucket(nameKey(principal), now)
-	})
+	gates := l.gates(principal, c, func(t *table[string], p pace) *rate.Limiter { return t.paced(nameKey(principal), now, p) })
 	var refusal *RateError
 	for _, g := range gates {
+		if g.shut {
+			return &RateError{Limit: g.limit}
+		}
 		if g.bucket == nil {
 			continue
 		}
@@ -141,10 +169,7 @@ func (l *Limiter) refund(now time.Time, principal string, c Class, n int) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	gates := l.gates(c, func(t *table[string]) *rate.Limiter {
-		if t == nil {
-			return nil
-		}
+	gates := l.gates(principal, c, func(t *table[string], _ pace) *rate.Limiter {
 		b, _ := t.buckets.Peek(nameKey(principal))
 		return b
 	})
@@ -174,17 +199,14 @@ func (l *Limiter) Remaining(principal string) []Quota {
 func (l *Limiter) remaining(now time.Time, principal string) []Quota {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	look := func(t *table[string]) *rate.Limiter {
-		if t == nil {
-			return nil
-		}
-		return t.look(nameKey(principal), now)
-	}
+	look := func(t *table[string], p pace) *rate.Limiter { return t.lookPaced(nameKey(principal), now, p) }
 	var quotas []Quota
 	for _, c := range []Class{Generate, Status} {
-		for _, g := range l.gates(c, look) {
+		for _, g := range l.gates(principal, c, look) {
 			switch {
 			case g.limit == "":
+			case g.shut:
+				quotas = append(quotas, Quota{Limit: g.limit})
 			case g.bucket == nil:
 				quotas = append(quotas, Quota{Limit: g.limit, Unlimited: true})
 			default:

@@ -1,8 +1,8 @@
-// Package limits holds the stateful bounds: rates and places in the queue, each per principal and in all,
-// in tables of bounded size. It is safe for concurrent use.
+// Package limits holds the stateful bounds, each per principal and in all, in tables of bounded size. It is safe for concurrent use.
 //
-// A [Limiter] counts calls, [Places] holds jobs that wait, [AuthFailures] slows down guessing. All of them work on the
-// monotonic clock, so a step of the wall clock neither opens nor closes anything.
+// They are four layers (LIM-05): a [Limiter] counts calls in time, [Places] and [Calls] hold what is in hand, [Budgets] hold what may be
+// computed in an hour and a day, and Calls sheds what makes something before what only looks. [AuthFailures] slows down guessing. All of
+// them work on the monotonic clock, so a step of the wall clock neither opens nor closes anything.
 package limits
 
 import "time"
@@ -25,6 +25,10 @@ const (
 	AuthPerMinute     = "auth_failures_per_minute"
 	Pending           = "pending"
 	PendingPrincipal  = "pending_per_principal"
+	BudgetPerHour     = "budget_per_hour"
+	BudgetPerDay      = "budget_per_day"
+	CallsAll          = "calls"
+	CallsPrincipal    = "calls_per_principal"
 )
 
 // A RateError refuses a call for its rate. Its text is safe to show.

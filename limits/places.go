@@ -1,6 +1,10 @@
 package limits
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/comfygate/comfygate/policy"
+)
 
 // Defaults of [NewPlaces] (design.md, "queue").
 const (
@@ -11,6 +15,7 @@ const (
 // Places are the places of jobs that wait for a server, so many in all and so many for each principal. It is safe for concurrent use.
 type Places struct {
 	max, maxPerPrincipal int
+	own                  func(principal string) policy.Limits
 
 	mu   sync.Mutex
 	all  int
@@ -26,7 +31,25 @@ func NewPlaces(places, perPrincipal int) *Places {
 	if perPrincipal < 1 {
 		perPrincipal = defaultPendingPrincipal
 	}
-	return &Places{max: places, maxPerPrincipal: perPrincipal, held: make(map[string]int)}
+	return &Places{
+		max: places, maxPerPrincipal: perPrincipal, held: make(map[string]int),
+		own: func(string) policy.Limits { return policy.Limits{} },
+	}
+}
+
+// WithOwn makes p ask for principals' own limits, which go before its own for each; an own limit of 0 lets nothing wait. It is called
+// before p is used, and returns p.
+func (p *Places) WithOwn(own func(principal string) policy.Limits) *Places {
+	p.own = own
+	return p
+}
+
+// most is how many places principal may hold.
+func (p *Places) most(principal string) int {
+	if own := p.own(principal).Pending; own != nil {
+		return *own
+	}
+	return p.maxPerPrincipal
 }
 
 // Take takes a place for principal until release is called, or returns a [*QueueFullError]. It never waits. Calling release
@@ -35,8 +58,8 @@ func (p *Places) Take(principal string) (release func(), err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	// Where both are full the caller reads about its own: those are the jobs it can do something about.
-	if n := p.held[principal]; n >= p.maxPerPrincipal {
-		return nil, &QueueFullError{Limit: PendingPrincipal, Waiting: n, Max: p.maxPerPrincipal}
+	if n, most := p.held[principal], p.most(principal); n >= most {
+		return nil, &QueueFullError{Limit: PendingPrincipal, Waiting: n, Max: most}
 	}
 	if p.all >= p.max {
 		return nil, &QueueFullError{Limit: Pending, Waiting: p.all, Max: p.max}
@@ -67,5 +90,5 @@ type Usage struct {
 func (p *Places) Usage(principal string) Usage {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return Usage{Held: p.all, Max: p.max, HeldByPrincipal: p.held[principal], MaxPerPrincipal: p.maxPerPrincipal}
+	return Usage{Held: p.all, Max: p.max, HeldByPrincipal: p.held[principal], MaxPerPrincipal: p.most(principal)}
 }

@@ -11,13 +11,21 @@ import (
 // defaultEntries bounds every table (LIM-02).
 const defaultEntries = 65_536
 
+// A pace is how a bucket fills.
+type pace struct {
+	perMinute, burst int
+	off              bool // no limit
+	none             bool // nothing passes
+}
+
+func (p pace) limiter() *rate.Limiter { return rate.NewLimiter(perMin(p.perMinute), p.burst) }
+
 // A table holds a bucket per key, at most max of them. A bucket leaves the table only when it is full again, for a full
 // bucket says nothing that a new one wouldn't: no churn of identities resets a limit. While nothing may leave, newcomers
 // share the overflow bucket. Its owner locks it.
 type table[K comparable] struct {
 	max      int
-	limit    rate.Limit
-	burst    int
+	pace     pace                             // of those that have none of their own
 	buckets  *simplelru.LRU[K, *rate.Limiter] // oldest use first
 	overflow *rate.Limiter
 }
@@ -28,16 +36,19 @@ func newTable[K comparable](entries, perMinute, burst, share int) *table[K] {
 	buckets, _ := simplelru.NewLRU[K, *rate.Limiter](entries+1, nil)
 	return &table[K]{
 		max:      entries,
-		limit:    perMin(perMinute),
-		burst:    burst,
+		pace:     pace{perMinute: perMinute, burst: burst},
 		buckets:  buckets,
 		overflow: rate.NewLimiter(perMin(perMinute*share), burst*share),
 	}
 }
 
 // bucket returns key's bucket, making it if there is room.
-func (t *table[K]) bucket(key K, now time.Time) *rate.Limiter {
+func (t *table[K]) bucket(key K, now time.Time) *rate.Limiter { return t.paced(key, now, t.pace) }
+
+// paced is bucket for a key with a pace of its own, to which a bucket that filled otherwise is set.
+func (t *table[K]) paced(key K, now time.Time, p pace) *rate.Limiter {
 	if b, ok := t.buckets.Get(key); ok {
+		p.setOn(b, now)
 		return b
 	}
 	// Two for one: the table shrinks to those in use without anybody sweeping it.
@@ -49,20 +60,32 @@ func (t *table[K]) bucket(key K, now time.Time) *rate.Limiter {
 	if t.buckets.Len() >= t.max {
 		return t.overflow
 	}
-	b := rate.NewLimiter(t.limit, t.burst)
+	b := p.limiter()
 	t.buckets.Add(key, b)
 	return b
 }
 
-// look returns the bucket that key would be judged by now. It changes nothing.
-func (t *table[K]) look(key K, now time.Time) *rate.Limiter {
+func (p pace) setOn(b *rate.Limiter, now time.Time) {
+	if l := perMin(p.perMinute); b.Limit() != l {
+		b.SetLimitAt(now, l)
+	}
+	if b.Burst() != p.burst {
+		b.SetBurstAt(now, p.burst)
+	}
+}
+
+// look returns the bucket that key would be judged by now. It takes nothing and makes no room.
+func (t *table[K]) look(key K, now time.Time) *rate.Limiter { return t.lookPaced(key, now, t.pace) }
+
+func (t *table[K]) lookPaced(key K, now time.Time, p pace) *rate.Limiter {
 	if b, ok := t.buckets.Peek(key); ok {
+		p.setOn(b, now)
 		return b
 	}
 	if _, oldest, ok := t.buckets.GetOldest(); ok && t.buckets.Len() >= t.max && !full(oldest, now) {
 		return t.overflow
 	}
-	return rate.NewLimiter(t.limit, t.burst)
+	return p.limiter()
 }
 
 // dropOldest removes the bucket that was used least lately, if it is full again.
