@@ -148,6 +148,8 @@ func (e *envelope) check() *protocolError {
 		}
 	case e.method == string(mcp.MethodSubscriptionsListen) && e.id == nil:
 		fault = invalid("subscriptions/listen needs an id")
+	case e.method == string(mcp.MethodNotificationCancelled) && e.id != nil: // it would wait for an answer
+		fault = invalid("notifications/cancelled takes no id")
 	default:
 		return nil
 	}

@@ -72,6 +72,36 @@ func (s *Server) Plant(owner, madeFor string) string {
 	return id
 }
 
+// Forget ends a session, as DELETE does.
+func (s *Server) Forget(id string) {
+	s.endSession(id)
+	s.sessions.forget(id)
+}
+
+// Age makes every session look unused for so long, and sweeps.
+func (s *Server) Age(by time.Duration) {
+	s.sessions.mu.Lock()
+	for _, one := range s.sessions.open {
+		one.used = one.used.Add(-by)
+	}
+	s.sessions.mu.Unlock()
+	s.sessions.sweep()
+}
+
+// EnterWhileEnding reports whether a session can be entered while it is being ended for having been idle.
+func EnterWhileEnding() (entered bool) {
+	var s *sessions
+	s = newSessions(Bounds{Idle: time.Hour}.orDefaults(), func(id string) {
+		_, err := s.enter("alice", id)
+		entered = err == nil
+	})
+	id, _ := s.issue("alice")
+	s.open[id].used = time.Now().Add(-2 * time.Hour)
+	s.sweep()
+	s.close()
+	return entered
+}
+
 // Open counts the sessions and streams that are open.
 func (s *Server) Open() (sessions, streams, conns, running int) {
 	s.sessions.mu.Lock()

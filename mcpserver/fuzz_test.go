@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/comfygate/comfygate/audit"
 	"github.com/comfygate/comfygate/auth"
 	"github.com/comfygate/comfygate/mcpserver"
 	"github.com/comfygate/comfygate/policy"
@@ -92,11 +94,14 @@ func FuzzEnvelope(f *testing.F) {
 	})
 }
 
-// FuzzStdio sends a line to a whole server: no crash, no hang, the answer is JSON, and the next request is served.
+// FuzzStdio sends a line to a whole server: no crash, no hang, every answer is JSON with an id that was asked with, the next request is
+// served, and each refusal is on the record once.
 func FuzzStdio(f *testing.F) {
 	for _, seed := range []string{
-		initializeMessage, callLine("1", "status", `{}`), callLine("1", "generate", `{"prompt":"x"}`), `{"jsonrpc":"2.0","id":2,"method":"subscriptions/listen","params":{"notifications":{},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}`,
+		initializeMessage, callLine("1", "status", `{}`), callLine("1", "generate", `{"prompt":"x"}`), callLine("1", "nothing", `{}`), callLine(`"a"`, "generate", `{"prompt":5}`),
+		`{"jsonrpc":"2.0","id":2,"method":"subscriptions/listen","params":{"notifications":{},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}`,
 		`{"jsonrpc":"2.0","id":3,"method":"resources/read","params":{"uri":"comfygate://images/abc"}}`, `{"jsonrpc":"2.0","id":4,"method":"completion/complete","params":{"ref":{"type":"ref/prompt"}}}`, `x`,
+		`{"jsonrpc":"2.0","id":5,"method":"notifications/cancelled","params":{"requestId":"init"}}`, `{"jsonrpc":"2.0","method":"tools/call","params":{"name":"status"}}`,
 	} {
 		f.Add(seed)
 	}
@@ -105,8 +110,8 @@ func FuzzStdio(f *testing.F) {
 	})
 	ctx := auth.NewContext(context.WithoutCancel(f.Context()), person("local", policy.Operator))
 	f.Fuzz(func(t *testing.T, line string) {
-		if strings.Contains(line, `"end"`) {
-			t.Skip("the last request's own id")
+		if strings.ContainsAny(line, "\n") || strings.Contains(line, `"end"`) || strings.Contains(line, `"init"`) {
+			t.Skip("several lines, or the ids of the requests around it")
 		}
 		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
@@ -116,12 +121,11 @@ func FuzzStdio(f *testing.F) {
 		if err := s.server.ServeStdio(ctx, in, &out); err != nil || time.Since(began) > patience/2 {
 			t.Fatalf("%q: %v after %v", line, err, time.Since(began))
 		}
+		recordedOnce(t, line, s.record.take())
+		id, _, _, _, _ := mcpserver.ReadEnvelope([]byte(strings.TrimSpace(line)))
 		ended := false
 		for answer := range strings.Lines(out.String()) {
-			if !json.Valid([]byte(answer)) {
-				t.Fatalf("%q is answered %q", line, answer)
-			}
-			ended = ended || strings.Contains(answer, `"id":"end"`)
+			ended = answered(t, line, answer, `"init"`, `"end"`, id) == `"end"` || ended
 		}
 		if !ended {
 			t.Fatalf("%q: the next request was not served: %q", line, out.String())
@@ -129,12 +133,75 @@ func FuzzStdio(f *testing.F) {
 	})
 }
 
-// FuzzHTTP posts a message in a session: no crash, the answer is JSON or events of it, at most one record, and the session is still served.
+// take empties the log and returns what stood in it.
+func (r *record) take() []audit.Record {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	list := r.list
+	r.list = nil
+	return list
+}
+
+// answered checks that an answer is JSON and carries one of the ids, or none, and returns it.
+func answered(t *testing.T, message, answer string, ids ...string) string {
+	t.Helper()
+	var m struct {
+		ID     json.RawMessage `json:"id"`
+		Method string          `json:"method"`
+	}
+	if err := json.Unmarshal([]byte(answer), &m); err != nil {
+		t.Fatalf("%q is answered %q: %v", message, answer, err)
+	}
+	said := func(id string) (v any) { _ = json.Unmarshal([]byte(id), &v); return v } // "&" may come as "\u0026"
+	if got := said(string(m.ID)); got != nil && !slices.ContainsFunc(ids, func(id string) bool { return got == said(id) }) {
+		t.Fatalf("%q is answered %q, of another id than %q", message, answer, ids)
+	}
+	return string(m.ID)
+}
+
+// recordedOnce checks what one message left on the record: a refused one its decision, once; a call that ran one outcome, and before that
+// at most its intent; everything else nothing.
+func recordedOnce(t *testing.T, message string, records []audit.Record) {
+	t.Helper()
+	_, method, _, _, code := mcpserver.ReadEnvelope([]byte(strings.TrimSpace(message)))
+	ends, protocol := 0, 0
+	for _, r := range records {
+		if r.CallID == "" || r.CallID != records[0].CallID {
+			t.Fatalf("%q leaves records of several calls: %+v", message, records)
+		}
+		if r.Kind != audit.Intent {
+			ends++
+		}
+		if r.Rule == "protocol" {
+			protocol++
+		}
+	}
+	blank := strings.TrimSpace(message) == "" // of which stdio says nothing
+	switch want := (method == "tools/call" || method == "resources/read"); {
+	case len(records) > 2 || ends > 1 || protocol > 1 || protocol == 1 && len(records) > 1:
+		t.Fatalf("%q leaves %+v", message, records)
+	case code != 0 && protocol != 1 && !blank:
+		t.Fatalf("%q is refused and not recorded: %+v", message, records)
+	case !want && code == 0 && len(records) > protocol:
+		t.Fatalf("%q is no call and leaves %+v", message, records)
+	case method == "tools/call" && code == 0 && ends != 1 && hasID(message):
+		t.Fatalf("%q is a call and leaves %+v", message, records)
+	}
+}
+
+func hasID(message string) bool {
+	id, _, _, _, _ := mcpserver.ReadEnvelope([]byte(strings.TrimSpace(message)))
+	return id != ""
+}
+
+// FuzzHTTP posts a message in a session: no crash, every answer is JSON or events of it, with the id that was asked with, each refusal is on
+// the record once, and the session is still served.
 func FuzzHTTP(f *testing.F) {
 	for _, seed := range []string{
-		initializeMessage, callLine("1", "status", `{}`), callLine("1", "generate", `{"prompt":"x"}`), `{"jsonrpc":"2.0","id":1,"result":{}}`,
+		initializeMessage, callLine("1", "status", `{}`), callLine("1", "generate", `{"prompt":"x"}`), callLine("1", "nothing", `{}`), `{"jsonrpc":"2.0","id":1,"result":{}}`,
 		`{"jsonrpc":"2.0","id":1,"error":{"code":1}}`, `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":{}}}`,
 		`{"jsonrpc":"2.0","id":3,"method":"resources/read","params":{"uri":"comfygate://images/abc"}}`, `{"jsonrpc":"2.0","id":4,"method":"logging/setLevel","params":{"level":5}}`, `[]`,
+		`{"jsonrpc":"2.0","id":5,"method":"notifications/cancelled","params":{"requestId":1}}`, `{"jsonrpc":"2.0","method":"tools/call","params":{"name":"status"}}`,
 	} {
 		f.Add(seed, "", "")
 		f.Add(seed, modernVersion, "tools/call")
@@ -153,20 +220,23 @@ func FuzzHTTP(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body, version, method string) {
 		session := post(initializeMessage, "", "", "").Header().Get("Mcp-Session-Id")
-		defer func() {
-			r := httptest.NewRequest(http.MethodDelete, "/mcp", nil).WithContext(ctx)
-			r.Header.Set("Mcp-Session-Id", session)
-			s.server.Streamable().ServeHTTP(httptest.NewRecorder(), r)
-		}()
-		before := s.record.count()
 		w := post(body, session, version, method)
-		if n := s.record.count() - before; n > 2 { // intent and outcome
-			t.Errorf("%q leaves %d records", body, n)
+		records := s.record.take()
+		if w.Code == http.StatusOK && strings.Contains(w.Body.String(), `"result"`) {
+			recordedOnce(t, body, records)
+		} else if len(records) > 2 || len(records) == 2 && records[1].Rule == "protocol" {
+			t.Fatalf("%q leaves %+v", body, records)
+		}
+		if w.Code == http.StatusOK && w.Header().Get("Mcp-Session-Id") != "" { // it opened a session of its own
+			s.server.Forget(w.Header().Get("Mcp-Session-Id"))
+		}
+		id, _, _, _, code := mcpserver.ReadEnvelope([]byte(body))
+		if code != 0 && (w.Code < 400 || len(records) != 1) {
+			t.Fatalf("%q must be refused and recorded once: %d %s, %+v", body, w.Code, w.Body, records)
 		}
 		for line := range strings.Lines(w.Body.String()) {
-			line = strings.TrimPrefix(strings.TrimSpace(line), "data: ")
-			if strings.HasPrefix(line, "{") && !json.Valid([]byte(line)) {
-				t.Fatalf("%q is answered %q", body, line)
+			if line = strings.TrimPrefix(strings.TrimSpace(line), "data: "); strings.HasPrefix(line, "{") {
+				answered(t, body, line, id)
 			}
 		}
 		if w.Code >= http.StatusInternalServerError {
@@ -175,5 +245,6 @@ func FuzzHTTP(f *testing.F) {
 		if w := post(`{"jsonrpc":"2.0","id":1,"method":"ping"}`, session, "", ""); w.Code != http.StatusOK {
 			t.Fatalf("after %q: %d %s", body, w.Code, w.Body)
 		}
+		s.server.Forget(session)
 	})
 }

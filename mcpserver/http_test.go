@@ -2,7 +2,6 @@ package mcpserver_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/comfygate/comfygate/auth"
-	"github.com/comfygate/comfygate/policy"
 	"github.com/comfygate/comfygate/tools"
 )
 
@@ -267,7 +264,8 @@ func TestHTTP_MCP14_lastProgress(t *testing.T) {
 	})
 }
 
-// TestHTTP_MCP15_coalesced: ten thousand steps become few, increasing, the last one there, none after the answer, none without a token.
+// TestHTTP_MCP15_coalesced: ten thousand steps become few, increasing, the last one there, none after the answer, none without a token
+// (BUG-24).
 func TestHTTP_MCP15_coalesced(t *testing.T) {
 	t.Parallel()
 	var late tools.Caller
@@ -534,40 +532,3 @@ func TestHTTP_MCP21_list(t *testing.T) {
 		}
 	}
 }
-
-// TestHTTP_MCP05_idIsFree: who has an answer may use its id again, and cancel what it then names: nothing of an answer is out while its id
-// still counts, neither as JSON nor as events.
-func TestHTTP_MCP05_idIsFree(t *testing.T) {
-	t.Parallel()
-	s := newSet(t, []tools.Tool{makeTool("generate", progressing(3))}, nil)
-	ts := s.site(t)
-	c := s.client(t, ts, "alice").initialize()
-	for token, kind := range map[string]string{"": "application/json", "tok": "text/event-stream"} {
-		body, header := c.call("7", "generate", `{"prompt":"x"}`, token)
-		w := &watchedWriter{plainWriter: plainWriter{header: make(http.Header)}, saw: func() int { _, _, _, n := s.server.Open(); return n }}
-		req := c.request(t.Context(), http.MethodPost, "/mcp", body, header...)
-		s.server.Streamable().ServeHTTP(w, req.WithContext(auth.NewContext(req.Context(), person("alice", policy.Operator))))
-		if got := w.header.Get("Content-Type"); got != kind || !strings.Contains(w.body.String(), `"result"`) {
-			t.Fatalf("%s: %s", got, w.body.String())
-		}
-		if w.running != 0 {
-			t.Errorf("%s: the id still counts when the answer is written", kind)
-		}
-	}
-}
-
-// A watchedWriter notes how many requests are being served when the answer is written.
-type watchedWriter struct {
-	plainWriter
-	saw     func() int
-	running int
-}
-
-func (w *watchedWriter) Write(b []byte) (int, error) {
-	if bytes.Contains(b, []byte(`"result"`)) {
-		w.running = w.saw()
-	}
-	return w.body.Write(b)
-}
-
-func (*watchedWriter) Flush() {}

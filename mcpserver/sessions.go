@@ -117,12 +117,15 @@ func (s *sessions) enter(owner, id string) (leave func(), err error) {
 func (s *sessions) forget(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	one := s.open[id]
-	if one == nil {
-		return
+	s.remove(id)
+}
+
+// remove takes a session, if there is one, off the table. mu is held.
+func (s *sessions) remove(id string) {
+	if one := s.open[id]; one != nil {
+		delete(s.open, id)
+		decrement(s.owned, one.owner)
 	}
-	delete(s.open, id)
-	decrement(s.owned, one.owner)
 }
 
 func decrement(m map[string]int, key string) {
@@ -160,12 +163,12 @@ func (s *sessions) sweep() {
 	for id, one := range s.open {
 		if one.busy == 0 && time.Since(one.used) >= s.bounds.Idle {
 			idle = append(idle, id)
+			s.remove(id) // at once: nobody may enter what is about to end
 		}
 	}
 	s.mu.Unlock()
 	for _, id := range idle {
 		s.end(id)
-		s.forget(id)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -26,10 +26,15 @@ type schema struct {
 	doc   map[string]any
 }
 
+// maxName leaves room for what clients put before a name, mcp__comfygate__, within their 128 characters (MCP-34).
+const maxName = 128 - len("mcp__comfygate__")
+
 func newTool(t tools.Tool) (*tool, error) {
 	switch {
 	case !toolName.MatchString(t.Name):
 		return nil, fmt.Errorf("mcpserver: %q is no name for a tool", t.Name)
+	case len(t.Name) > maxName:
+		return nil, fmt.Errorf("mcpserver: the name %s has %d characters, more than %d", t.Name, len(t.Name), maxName)
 	case t.Description == "" || len(t.Description) > maxText:
 		return nil, fmt.Errorf("mcpserver: the description of %s has %d bytes, not 1 to %d", t.Name, len(t.Description), maxText)
 	case bytes.Contains(t.Schema, []byte("x-mcp-header")): // MCP-36

@@ -244,7 +244,7 @@ func (c clientServer) starts(t *testing.T, name, host, token string) {
 	}
 }
 
-// TestExamples: each client's configuration that we show starts a server with tools.
+// TestExamples: each client's configuration that we show starts a server with tools (MCP-39).
 func TestExamples(t *testing.T) {
 	t.Parallel()
 	found, err := filepath.Glob(filepath.Join(root, "examples", "clients", "*.json"))
