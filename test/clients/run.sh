@@ -75,7 +75,7 @@ start() { # name, pattern of the address, command…
 	shift 2
 	"$@" >"$work/$name" 2>&1 &
 	pids+=($!)
-	for _ in $(seq 100); do
+	for _ in $(seq 600); do
 		address=$(sed -nE "s/.*$pattern.*/\1/p" "$work/$name")
 		[ -z "$address" ] || return 0
 		sleep 0.1
@@ -88,7 +88,7 @@ start() { # name, pattern of the address, command…
 run() { # name, command…
 	local name=$1 status=0
 	shift
-	timeout --foreground 300 "$@" 2>"$work/stderr" </dev/null | tee -a "$results" || status=$?
+	timeout --foreground 600 "$@" 2>"$work/stderr" </dev/null | tee -a "$results" || status=$?
 	[ "$status" -eq 0 ] && return
 	echo "FAIL  $name: broke off, exit $status: $(tail -n 5 "$work/stderr" | tr '\n' ' ')" | tee -a "$results"
 }

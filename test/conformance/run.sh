@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the official MCP conformance suite against comfygate's own HTTP stack: the released suite (revisions up to 2025-11-25) and the
-# pre-release that adds 2026-07-28. Fails on any failure in what a revision requires. Node and the suites come from npm by name and version.
+# pre-release that adds 2026-07-28 (MCP-33). Fails on any failure in what a revision requires. Node and the suites come from npm by name and version.
 #
 # What does not apply, and why:
 #   server-sse-polling  counts 0 of 0: it needs an event store, which would keep every message, pictures too, in memory without bound.
@@ -49,7 +49,7 @@ run() { # folder, arguments…
 	sed -n '/=== SUMMARY/,$p' "$work/log"
 }
 echo "== go test -tags conformance"
-(cd "$root" && go test -tags conformance -run 'TestWeb_MCP30' ./web)
+(cd "$root" && go test -tags conformance -run 'TestWeb_MCP30|TestConformance' ./web ./mcpserver)
 run released --suite all
 run prerelease --requirements 2025-11-25
 run prerelease --requirements 2026-07-28

