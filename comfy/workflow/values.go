@@ -146,6 +146,9 @@ func bound(f float64) string {
 
 // wanted says what an input takes.
 func wanted(in *comfy.Input) string {
+	if in.Upload || in.Media { // what else lies in the server's input folder is nobody's business
+		return "the id of a picture that was made or uploaded here"
+	}
 	switch in.Type {
 	case "INT", "FLOAT":
 		kind := map[string]string{"INT": "a whole number", "FLOAT": "a number"}[in.Type]
