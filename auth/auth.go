@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
@@ -13,6 +14,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/comfygate/comfygate/config"
 	"github.com/comfygate/comfygate/policy"
@@ -47,6 +49,12 @@ type Config struct {
 	Tokens   config.Secret // AUTH__TOKENS: name:sha256hex[:role], separated by commas
 	Username string        // HTTP__USERNAME; with Password or not at all (SC-10)
 	Password config.Secret
+	Store    *Store // tokens of a file; optional
+	OIDC     *OIDC  // tokens of an OpenID provider; optional
+	// Certificates name the principals of client certificates, which the listener has verified; optional.
+	Certificates Certificates
+	// Metadata is the address of the RFC 9728 document, for challenges; with OIDC only.
+	Metadata string
 	// Roles are AUTH__ROLES: principal → role. Who is not in it is an operator; [Anonymous] is always a viewer.
 	Roles map[string]policy.Role
 	// Loopback says that the bound address is loopback only, where nobody needs a credential unless some are configured.
@@ -62,6 +70,10 @@ type Authenticator struct {
 	user     string
 	userSum  [sha256.Size]byte
 	passSum  [sha256.Size]byte
+	store    *Store
+	oidc     *OIDC
+	certs    Certificates
+	metadata string
 	roles    map[string]policy.Role
 	loopback bool
 	open     bool
@@ -76,6 +88,10 @@ type token struct {
 // New checks cfg and returns an Authenticator, or every fault of cfg at once.
 func New(cfg Config) (*Authenticator, error) {
 	a := &Authenticator{
+		store:    cfg.Store,
+		oidc:     cfg.OIDC,
+		certs:    cfg.Certificates,
+		metadata: cfg.Metadata,
 		roles:    maps.Clone(cfg.Roles),
 		loopback: cfg.Loopback,
 		open:     cfg.Open,
@@ -98,6 +114,7 @@ func New(cfg Config) (*Authenticator, error) {
 	}
 	errs = append(errs, a.readTokens(cfg.Tokens)...)
 	errs = append(errs, a.readBasic(cfg)...)
+	errs = append(errs, a.certs.check())
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
@@ -174,7 +191,9 @@ func (a *Authenticator) readBasic(cfg Config) []error {
 }
 
 // Required reports whether some credential is configured, and so demanded of everybody.
-func (a *Authenticator) Required() bool { return len(a.tokens) > 0 || a.user != "" }
+func (a *Authenticator) Required() bool {
+	return len(a.tokens) > 0 || a.user != "" || a.oidc != nil || len(a.certs) > 0 || a.store != nil && !a.store.Empty()
+}
 
 // Stdio returns who speaks over stdio: whoever started the process, under name.
 func (a *Authenticator) Stdio(name string) Principal { return a.principal(name, "stdio") }
@@ -209,17 +228,25 @@ func (a *Authenticator) Request(r *http.Request, addr netip.Addr) (Principal, er
 			return Principal{}, err
 		}
 	}
-	headers := r.Header.Values("Authorization")
-	if len(headers) == 0 {
-		return Principal{}, ErrNoCredentials
-	}
-	if len(headers) == 1 { // of several, the one that is checked here and the one that somebody else reads may differ
-		if p, ok := a.credential(headers[0]); ok {
-			return p, nil
-		}
-	}
-	if a.failures != nil {
+	p, err := a.identify(r, addr)
+	if errors.Is(err, ErrBadCredentials) && a.failures != nil {
 		a.failures.Failed(addr)
+	}
+	return p, err
+}
+
+// identify looks at the credentials of a request: those of the Authorization header, and without one its certificate.
+func (a *Authenticator) identify(r *http.Request, addr netip.Addr) (Principal, error) {
+	headers := r.Header.Values("Authorization")
+	switch {
+	case len(headers) == 0 && len(a.certs) > 0 && r.TLS != nil && len(r.TLS.VerifiedChains) > 0:
+		if name, ok := a.certs.principal(r.TLS.VerifiedChains[0][0]); ok {
+			return a.principal(name, "mtls"), nil
+		}
+	case len(headers) == 0:
+		return Principal{}, ErrNoCredentials
+	case len(headers) == 1: // of several, the one that is checked here and the one that somebody else reads may differ
+		return a.credential(r.Context(), headers[0], addr)
 	}
 	return Principal{}, ErrBadCredentials
 }
@@ -238,22 +265,71 @@ func queryToken(r *http.Request) bool {
 	return false
 }
 
-func (a *Authenticator) credential(header string) (Principal, bool) {
+func (a *Authenticator) credential(ctx context.Context, header string, addr netip.Addr) (Principal, error) {
 	scheme, value, _ := strings.Cut(header, " ")
 	value = strings.TrimSpace(value)
 	switch {
 	case value == "":
-		return Principal{}, false
 	case strings.EqualFold(scheme, "Bearer"):
-		return a.bearer(value)
+		return a.bearer(ctx, value, addr)
 	case strings.EqualFold(scheme, "Basic"):
-		return a.basic(value)
+		if p, ok := a.basic(value); ok {
+			return p, nil
+		}
 	}
-	return Principal{}, false
+	return Principal{}, ErrBadCredentials
 }
 
-// bearer looks at every token whatever was found, so that time tells nothing.
-func (a *Authenticator) bearer(value string) (Principal, bool) {
+// bearer asks those who know tokens, one after the other.
+func (a *Authenticator) bearer(ctx context.Context, value string, addr netip.Addr) (Principal, error) {
+	if p, ok := a.static(value); ok {
+		return p, nil
+	}
+	if a.store != nil {
+		if t, ok := a.store.check(value, addr, time.Now()); ok {
+			return a.stored(t), nil
+		}
+	}
+	if a.oidc == nil {
+		return Principal{}, ErrBadCredentials
+	}
+	c, err := a.oidc.verify(ctx, value)
+	if err != nil {
+		return Principal{}, err
+	}
+	if a.reserved(c.name) { // the provider must not make anybody one of ours
+		return Principal{}, ErrBadCredentials
+	}
+	return a.narrowed(a.principal(c.name, "oidc"), c.scopes), nil
+}
+
+// stored returns the principal of a token of the file.
+func (a *Authenticator) stored(t Stored) Principal {
+	p := a.principal(t.Name, "token")
+	if _, told := a.roles[t.Name]; !told && t.Role != "" {
+		p = p.Under(t.Role, policy.ScopesOf(t.Role))
+	}
+	if len(t.Scopes) == 0 {
+		return p
+	}
+	return a.narrowed(p, t.Scopes)
+}
+
+// narrowed leaves of a principal's scopes those of its token; nil leaves all.
+func (*Authenticator) narrowed(p Principal, scopes []policy.Scope) Principal {
+	p.Token = scopes
+	return p.Under(p.Role, p.Scopes)
+}
+
+// reserved reports whether a name is given by this configuration, so that nobody else may give it.
+func (a *Authenticator) reserved(name string) bool {
+	return name == Local || name == Token || name == Anonymous || name == a.user ||
+		slices.ContainsFunc(a.tokens, func(t token) bool { return t.name == name }) ||
+		a.store != nil && a.store.holds(name)
+}
+
+// static looks at every token whatever was found, so that time tells nothing.
+func (a *Authenticator) static(value string) (Principal, bool) {
 	sum := sha256.Sum256([]byte(value))
 	found := -1
 	for i := range a.tokens {
@@ -298,9 +374,30 @@ func (a *Authenticator) Challenges(err error) []string {
 		scopes = append(scopes, string(s))
 	}
 	slices.Sort(scopes)
-	first += `, scope="` + strings.Join(scopes, " ") + `"`
+	first += `, scope="` + strings.Join(scopes, " ") + `"` + a.where()
 	if a.user == "" {
 		return []string{first}
 	}
 	return []string{first, `Basic realm="comfygate", charset="UTF-8"`}
+}
+
+// where tells clients of an OpenID provider where they read about it (RFC 9728, T20).
+func (a *Authenticator) where() string {
+	if a.oidc == nil || a.metadata == "" {
+		return ""
+	}
+	return `, resource_metadata="` + a.metadata + `"`
+}
+
+// StepUp returns the challenge to a caller whose token lacks scopes, naming all that the call needs at once (T23); false for a caller who
+// has no provider to ask for more.
+func (a *Authenticator) StepUp(p Principal, need []policy.Scope) (string, bool) {
+	if p.Method != "oidc" {
+		return "", false
+	}
+	words := make([]string, len(need))
+	for i, s := range need {
+		words[i] = string(s)
+	}
+	return `Bearer realm="comfygate", error="insufficient_scope", scope="` + strings.Join(words, " ") + `"` + a.where(), true
 }
