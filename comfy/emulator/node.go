@@ -31,7 +31,7 @@ func allNodes() map[string]node {
 	for _, rows := range [][]nodeRow{
 		loaderNodes(), textNodes(), conditioningNodes(), patchNodes(),
 		latentNodes(), samplingNodes(), vaeNodes(),
-		imageNodes(), imageFilterNodes(), maskNodes(), fileNodes(), primitiveNodes(),
+		imageNodes(), imageFilterNodes(), maskNodes(), fileNodes(), mediaNodes(), primitiveNodes(),
 	} {
 		for _, r := range rows {
 			table[r.class] = r.node

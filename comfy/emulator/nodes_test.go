@@ -37,6 +37,9 @@ func value(spec []any, optional bool) (any, bool) {
 	if len(spec) > 1 {
 		config, _ = spec[1].(map[string]any)
 	}
+	if kind == "AUDIO" {
+		return link("AUDIO", 0), true
+	}
 	slots := map[string]int{"MODEL": 0, "CLIP": 1, "VAE": 2}
 	if slot, ok := slots[kind]; ok {
 		return link("CKPT", slot), true
@@ -97,6 +100,9 @@ func TestNodes_everyClassRuns(t *testing.T) {
 				}
 			}
 			g := providers()
+			if version == emulator.V0330 {
+				g["AUDIO"] = node("EmptyAudio", map[string]any{"duration": 0.5, "sample_rate": 8000, "channels": 2})
+			}
 			g["X"] = node(class, inputs)
 			if !info.Sink {
 				g["Y"] = node("PreviewAny", map[string]any{"source": link("X", len(info.Output)-1)})

@@ -44,12 +44,17 @@ func encodePNG(m image.Image, chunks []textChunk) ([]byte, error) {
 	cut := pngSignatureLen + pngHeaderLen
 	out := append(make([]byte, 0, len(plain)+1024), plain[:cut]...)
 	for _, c := range chunks {
-		body := append([]byte("tEXt"+c.key+"\x00"), c.text...)
-		out = binary.BigEndian.AppendUint32(out, uint32(len(body)-4))
-		out = append(out, body...)
-		out = binary.BigEndian.AppendUint32(out, crc32.ChecksumIEEE(body))
+		out = pngChunk(out, "tEXt", []byte(c.key+"\x00"+c.text))
 	}
 	return append(out, plain[cut:]...), nil
+}
+
+// pngChunk appends a chunk.
+func pngChunk(b []byte, name string, data []byte) []byte {
+	b = binary.BigEndian.AppendUint32(b, uint32(len(data)))
+	at := len(b)
+	b = append(append(b, name...), data...)
+	return binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b[at:]))
 }
 
 // maxPicture bounds a picture that is opened, in pixels.
