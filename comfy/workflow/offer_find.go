@@ -201,7 +201,8 @@ func (f *finder) text(t Target, negative bool, seen map[string]bool, depth int) 
 		return
 	}
 	for i := range class.Inputs {
-		if in := &class.Inputs[i]; in.Type == "STRING" && !slices.Contains([]string{"delimiter", "find", "replace", "regex_pattern"}, in.Name) {
+		in := &class.Inputs[i]
+		if slices.Contains([]string{"STRING", anyType, matchType}, in.Type) && !slices.Contains([]string{"delimiter", "find", "replace", "regex_pattern"}, in.Name) {
 			f.text(Target{l.Node, in.Name}, negative, seen, depth+1)
 		}
 	}
@@ -339,5 +340,5 @@ func modelName(kind, input string) string {
 	case "models":
 		return snake(strings.TrimSuffix(input, "_name"))
 	}
-	return strings.TrimSuffix(kind, "s")
+	return strings.TrimSuffix(strings.Replace(snake(kind), "patches", "patch", 1), "s")
 }
