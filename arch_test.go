@@ -28,6 +28,7 @@ var rooms = []struct{ name, what string }{
 	{"jobs", "life of a job: submit, progress, wait, cancel; owner-bound"},
 	{"auth", "credentials become a Principal"},
 	{"comfy/fleet", "health, breaker and slots of ComfyUI servers"},
+	{"comfy/workflow/library", "saved workflows: files that people review, read again when they change"},
 	{"comfy/workflow", "graphs: recipes, choice of model, does it fit the server"},
 	{"comfy", "ComfyUI client: one server"},
 	{"engine", "queue and key-value store behind narrow interfaces; in memory for now"},

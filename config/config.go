@@ -57,6 +57,7 @@ type Config struct {
 	Auth       Auth
 	Jobs       Jobs
 	Recipes    Recipes
+	Workflows  Workflows
 	Toolsets   Toolsets
 	MCP        MCP
 
@@ -168,6 +169,18 @@ type Audit struct {
 	MaxBytes   int64  // of one file
 	LogPrompts bool
 	HMACKey    Secret
+
+	RotateHours       int           // 0: off
+	RetentionDays     int           // 0: off
+	RetentionBytes    int64         // 0: off
+	CheckpointRecords int           // new records that call for a checkpoint
+	CheckpointEvery   time.Duration // if there are new ones
+	Origin            string        // empty: the signing key's name
+	SigningKey        Secret
+	Privacy           []string // class=mode
+	Sinks             []string // URLs, or stdout; with required: before it
+	SinkToken         Secret
+	SinkSecret        Secret
 }
 
 // Retry is how failing connections to ComfyUI are met.
@@ -199,6 +212,13 @@ type Limits struct {
 	ImageBytes          int64
 	MemoryBytes         int64 // 0: GOMEMLIMIT is set and holds
 	RequestBytes        int64
+	BodyBytes           int64   // of all requests together
+	BudgetPerHour       int64   // megapixel-steps; 0: off
+	BudgetPerDay        int64   // likewise
+	Calls               int     // that run at one time
+	CallsPerPrincipal   int     // likewise
+	VRAMReserveGB       float64 // 10⁹ bytes
+	VRAMFactor          float64 // 0: off
 }
 
 // Policy narrows what is allowed.
@@ -228,6 +248,12 @@ type Jobs struct {
 // Recipes are the operator's own model families.
 type Recipes struct {
 	Dir string // empty: none
+}
+
+// Workflows are the saved ones.
+type Workflows struct {
+	Dir     string // empty: none
+	AsTools bool
 }
 
 // Toolsets are the groups of tools that are offered.

@@ -1,5 +1,7 @@
 package config
 
+import "slices"
+
 const (
 	prefixOurs = "COMFYGATE_"
 	prefixOld  = "COMFY_HEADLESS_"
@@ -47,6 +49,7 @@ func sections() []section {
 		{"AUTH", "Who callers are and what role they have."},
 		{"JOBS", "The life of a job."},
 		{"RECIPES", "Model families beyond the built-in ones."},
+		{"WORKFLOWS", "Workflows that are kept under a name."},
 		{"TOOLSETS", "Which groups of tools are offered."},
 		{"MCP", "The form of answers."},
 	}
@@ -55,7 +58,7 @@ func sections() []section {
 // table lists every setting, bound to c: first those of the server and its callers, then those of ComfyUI and the pictures, then
 // the bounds.
 func table(c *Config) []setting {
-	return append(append(faceTable(c), pictureTable(c)...), guardTable(c)...)
+	return slices.Concat(faceTable(c), pictureTable(c), guardTable(c), auditTable(c))
 }
 
 func faceTable(c *Config) []setting {
@@ -278,6 +281,14 @@ func pictureTable(c *Config) []setting {
 		{
 			name: "RECIPES__DIR", value: filePath(&c.Recipes.Dir), unset: "only the built-in families",
 			doc: "Folder of your own model families, one YAML file each.",
+		},
+		{
+			name: "WORKFLOWS__DIR", value: filePath(&c.Workflows.Dir), unset: "none can be saved; those that ComfyUI ships can be run all the same",
+			doc: "Folder of saved workflows: `NAME.json`, and beside it `NAME.yaml` with title, description and inputs. It must be there. Changes in it are seen without a restart.",
+		},
+		{
+			name: "WORKFLOWS__AS_TOOLS", value: boolean(&c.Workflows.AsTools), def: "false",
+			doc: "Offers each saved workflow as a tool of its own, `workflow_NAME`, with arguments made of its inputs. Those there are when comfygate starts.",
 		},
 		{
 			name: "OUTPUT__DIR", value: outputDir(&c.Output.Dir), unset: "over stdio the folder `comfygate` in your pictures folder, over HTTP off",

@@ -27,7 +27,7 @@ const (
 
 // table is the one list from error to what the caller reads. The first row that matches wins: an error that wraps others comes first.
 func table() []row {
-	return slices.Concat(ownRows(), callRows(), upstreamRows(), workflowRows(), graphRows(), jobRows(), pictureRows(), toolRows())
+	return slices.Concat(limitRows(), ownRows(), callRows(), upstreamRows(), workflowRows(), graphRows(), storedRows(), jobRows(), pictureRows(), toolRows())
 }
 
 func ownRows() []row {

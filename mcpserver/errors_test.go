@@ -21,6 +21,7 @@ import (
 	"github.com/comfygate/comfygate/comfy"
 	"github.com/comfygate/comfygate/comfy/fleet"
 	"github.com/comfygate/comfygate/comfy/workflow"
+	"github.com/comfygate/comfygate/comfy/workflow/library"
 	"github.com/comfygate/comfygate/images"
 	"github.com/comfygate/comfygate/jobs"
 	"github.com/comfygate/comfygate/limits"
@@ -115,9 +116,41 @@ func samples() map[string]struct {
 			[]string{"Flux.2", "ae.safetensors into models/vae", "org/repo"},
 			nil,
 		},
-		"workflow.NoModelError":  {&workflow.NoModelError{Suggestions: []workflow.MissingFile{{Name: "z.safetensors", Folder: "checkpoints", Repository: "org/z"}}}, "NO_MODEL", []string{"z.safetensors"}, nil},
-		"workflow.GraphError":    {&workflow.GraphError{Problem: "node 4 has no class_type."}, "WORKFLOW_VALIDATION_ERROR", []string{"node 4 has no class_type."}, nil},
-		"workflow.ErrUIFormat":   {workflow.ErrUIFormat, "WORKFLOW_VALIDATION_ERROR", []string{"editor"}, nil},
+		"workflow.NoModelError": {&workflow.NoModelError{Suggestions: []workflow.MissingFile{{Name: "z.safetensors", Folder: "checkpoints", Repository: "org/z"}}}, "NO_MODEL", []string{"z.safetensors"}, nil},
+		"workflow.GraphError":   {&workflow.GraphError{Problem: "node 4 has no class_type."}, "WORKFLOW_VALIDATION_ERROR", []string{"node 4 has no class_type."}, nil},
+		"workflow.ErrUIFormat":  {workflow.ErrUIFormat, "WORKFLOW_VALIDATION_ERROR", []string{"editor"}, nil},
+		"workflow.UnknownClassError": {
+			&workflow.UnknownClassError{Classes: []workflow.UnknownClass{{Class: "Foo\x1b[31m", Node: "4", Package: "comfyui-foo"}}}, "NODES_MISSING",
+			[]string{"Foo", "comfyui-foo"},
+			leaks,
+		},
+		"tools.WorkflowUnknownError": {&tools.WorkflowUnknownError{Name: "x\u202ey", Close: []string{"xy"}}, "WORKFLOW_NOT_FOUND", []string{`"xy"`, "Similar"}, []string{"\u202e"}},
+		"library.ErrNotFound":        {library.ErrNotFound, "WORKFLOW_NOT_FOUND", nil, nil},
+		"library.ErrExists":          {library.ErrExists, "WORKFLOW_EXISTS", []string{"overwrite"}, nil},
+		"library.ErrFull":            {library.ErrFull, "WORKFLOWS_FULL", nil, nil},
+		"library.BrokenError":        {&library.BrokenError{Name: "a", Problem: "line 2: no /home/secret/x"}, "WORKFLOW_BROKEN", []string{"line 2"}, leaks},
+		"tools.ErrNoLibrary":         {tools.ErrNoLibrary, "WORKFLOWS_OFF", []string{"COMFYGATE_WORKFLOWS__DIR"}, nil},
+		"tools.GraphFaultsError": {
+			&tools.GraphFaultsError{Faults: []workflow.Fault{{Node: "4", Class: "KSampler", Input: "steps", Problem: "it is smaller than 1", Fits: "1 to 100"}}},
+			"WORKFLOW_VALIDATION_ERROR",
+			[]string{"node 4 (KSampler), steps: it is smaller than 1; use 1 to 100"},
+			nil,
+		},
+		"tools.GraphFaultsError of safety": {
+			&tools.GraphFaultsError{Faults: []workflow.Fault{{Node: "4", Class: "LoadImage", Input: "image", Problem: "no", Rule: "paths"}}},
+			"SECURITY_ERROR",
+			[]string{"rule paths"},
+			nil,
+		},
+		"tools.ModelsMissingError": {
+			&tools.ModelsMissingError{
+				Workflow: "flux", Instead: []string{"ckpt_name, such as a.safetensors"},
+				Files: []workflow.MissingFile{{Name: "b.safetensors", Folder: "checkpoints", Repository: "https://models.example/b"}},
+			},
+			"MODEL_FILES_MISSING",
+			[]string{"flux needs", "b.safetensors into models/checkpoints", "https://models.example/b", "ckpt_name"},
+			nil,
+		},
 		"comfy.StatusError":      {&comfy.StatusError{Status: 500, Text: "at /home/secret"}, "UPSTREAM_ERROR", []string{"500"}, leaks},
 		"comfy.ErrTooMany":       {comfy.ErrTooMany, "RESOURCE_EXHAUSTED", nil, nil},
 		"comfy.ErrNotFound":      {comfy.ErrNotFound, "NO_OUTPUT", nil, nil},
@@ -131,9 +164,9 @@ func samples() map[string]struct {
 		"images.MismatchError": {
 			&images.MismatchError{Declared: "image/webp", Got: images.PNG}, "UNEXPECTED_OUTPUT_TYPE", []string{"is a png", "image/webp"}, nil,
 		},
-		"images.BoundsError":     {&images.BoundsError{What: "pixels", Got: 5, Max: 4}, "IMAGE_OUT_OF_BOUNDS", []string{"pixels is 5; 4"}, nil},
-		"tools.Fault":            {(&tools.Fault{Code: "SECURITY_ERROR", Message: "no\x1b[0m way", Suggestions: []string{"a\nb"}}), "SECURITY_ERROR", []string{"no way", "a b"}, leaks},
-		"wrapped fault":          {fmt.Errorf("x: %w", &tools.Fault{Code: "UPLOAD_PENDING", Message: "not yet"}), "UPLOAD_PENDING", []string{"not yet"}, nil},
+		"images.BoundsError": {&images.BoundsError{What: "pixels", Got: 5, Max: 4}, "IMAGE_OUT_OF_BOUNDS", []string{"pixels is 5; 4"}, nil},
+		"tools.Fault":        {(&tools.Fault{Code: "SECURITY_ERROR", Message: "no\x1b[0m way", Suggestions: []string{"a\nb"}}), "SECURITY_ERROR", []string{"no way", "a b"}, leaks},
+		"wrapped fault":      {fmt.Errorf("x: %w", &tools.Fault{Code: "UPLOAD_PENDING", Message: "not yet"}), "UPLOAD_PENDING", []string{"not yet"}, nil},
 		"mcpserver.ArgumentsError": {
 			&mcpserver.ArgumentsError{Code: "INVALID_PROMPT", Faults: []string{"prompt: is required"}},
 			"INVALID_PROMPT",
@@ -241,7 +274,7 @@ func TestErrors_complete(t *testing.T) {
 		"comfy.ErrFolder":        "no caller names a folder",
 	}
 	known := strings.Join(mcpserver.Rows(), ", ")
-	for _, dir := range []string{"audit", "comfy", "comfy/fleet", "comfy/workflow", "images", "jobs", "limits", "policy", "tools"} {
+	for _, dir := range []string{"audit", "comfy", "comfy/fleet", "comfy/workflow", "comfy/workflow/library", "images", "jobs", "limits", "policy", "tools"} {
 		for _, name := range exportedErrors(t, "../"+dir) {
 			full := dir[strings.LastIndexByte(dir, '/')+1:] + "." + name
 			if _, ok := elsewhere[full]; !ok && !strings.Contains(known, full) {

@@ -33,6 +33,9 @@ func idFaults() []string {
 	return []string{`""`, `"x"`, `7`, `null`, `"` + strings.Repeat("a", 27) + `"`, `"` + strings.Repeat("A", 26) + `"`, `"` + strings.Repeat("1", 26) + `"`}
 }
 
+// tinyGraph is one that the fake server takes.
+const tinyGraph = `{"1":{"class_type":"EmptyLatentImage","inputs":{"width":64}}}`
+
 // badValues has, for each argument of each tool, values that are refused. A new argument without a row fails the test.
 func badValues() map[string]map[string][]string {
 	dimension := []string{"63", "0", "-8", "2049", "2056", "1023", "512.5", `"512"`, "true", "null", "1e9", "9223372036854775808", "[512]"}
@@ -87,6 +90,45 @@ func badValues() map[string]map[string][]string {
 			"link": {`"yes"`, "1", "null", "true"},                                                     // likewise
 			"name": {`""`, "7", "null", `"a\u0000b"`, `"a\u001b[31mb"`, `"a\u202eb"`, `"a\nb"`, `"` + strings.Repeat("x", 101) + `"`},
 		},
+		"list_workflows": {
+			"search":    {`""`, "1", "null", `"` + strings.Repeat("x", 101) + `"`},
+			"kind":      {`""`, `"Picture"`, `"mesh"`, "1"},
+			"installed": {`"yes"`, "1", "null"},
+			"limit":     {"0", "-1", "101", "1.5", `"5"`, "null"},
+		},
+		"check_workflow": {"workflow": workflowFaults(), "graph": graphFaults(), "inputs": valueFaults()},
+		"run_workflow": {
+			"workflow": workflowFaults(), "graph": graphFaults(), "inputs": valueFaults(),
+			"seed":         {"-2", "18446744073709551616", "1.5", `"1"`, "null", "true", "1e30"},
+			"wait_seconds": wait,
+		},
+		"save_workflow": {
+			"name":        append([]string{`""`, `"A"`, `"a b"`, `"-a"`, `"ä"`, "1", "null", `"` + strings.Repeat("x", 49) + `"`}, quoted(traversals())...),
+			"title":       {`""`, "1", "null", `"a\nb"`, `"a\u001b[31mb"`, `"a\u202eb"`, `"` + strings.Repeat("x", 121) + `"`},
+			"description": {`""`, "1", "null", `"a\u0000b"`, `"` + strings.Repeat("x", 2001) + `"`},
+			"graph":       {`"x"`, "1", "null", "[]", `[{"class_type":"SaveImage"}]`},
+			"inputs": {
+				`{}`, `"a"`, `[1]`, `[{}]`, `[{"name":"a","node":"1"}]`, `[{"name":"a","node":"1","input":"b","kind":"text"}]`,
+				`[{"name":"a","node":"1","input":"x"},{"name":"a","node":"1","input":"y"}]`,
+				"[" + strings.TrimSuffix(strings.Repeat(`{"name":"a","node":"1","input":"x"},`, 65), ",") + "]",
+			},
+			"inputs.name":        {`""`, `"A"`, `"a b"`, `"../a"`, "1", "null", `"` + strings.Repeat("x", 65) + `"`},
+			"inputs.node":        {`""`, "1", "null", `"a\u0000"`, `"` + strings.Repeat("x", 101) + `"`},
+			"inputs.input":       {`""`, "1", "null", `"a\u0000"`, `"` + strings.Repeat("x", 101) + `"`},
+			"inputs.label":       {`""`, "1", `"a\nb"`, `"` + strings.Repeat("x", 101) + `"`},
+			"inputs.description": {`""`, "1", `"a\u202eb"`, `"` + strings.Repeat("x", 501) + `"`},
+			"inputs.min":         {`"1"`, "null", "1e99", "-1e99", "true"},
+			"inputs.max":         {`"1"`, "null", "1e99", "-1e99", "true"},
+			"inputs.options":     {`"a"`, `[1]`, `["` + strings.Repeat("x", 301) + `"]`, "[" + strings.TrimSuffix(strings.Repeat(`"a",`, 201), ",") + "]", `["a\u0000"]`},
+			"inputs.required":    {`"yes"`, "1", "null"},
+			"overwrite":          {`"yes"`, "1", "null"},
+		},
+		"describe_nodes": {
+			"search": {`""`, "1", "null", `"` + strings.Repeat("x", 101) + `"`},
+			"input":  {`""`, `"a b"`, `"../x"`, "1", `"` + strings.Repeat("x", 61) + `"`},
+			"output": {`""`, `"a b"`, `"<x>"`, "1", `"` + strings.Repeat("x", 61) + `"`},
+			"limit":  {"0", "-1", "51", "1.5", `"5"`, "null"},
+		},
 		"list_models": {
 			"kind":   {`""`, `"Checkpoints"`, `"../loras"`, `"configs"`, "1"},
 			"search": {`""`, "1", "null", `"` + strings.Repeat("x", 101) + `"`},
@@ -96,16 +138,43 @@ func badValues() map[string]map[string][]string {
 	}
 }
 
+// workflowFaults are values that name no workflow: those that the schema refuses; the others are the server's to know.
+func workflowFaults() []string {
+	return []string{`""`, "7", "null", `["a"]`, `"` + strings.Repeat("x", 129) + `"`}
+}
+
+// graphFaults are values that are no graph: those that the schema refuses.
+func graphFaults() []string { return []string{`"{}"`, "7", "null", "[]", `[[1]]`, "true"} }
+
+// valueFaults are no inputs.
+func valueFaults() []string {
+	many := make([]string, 0, 101)
+	for i := range 101 {
+		many = append(many, fmt.Sprintf(`"a%d":1`, i))
+	}
+	return []string{`"a"`, "7", "null", "[]", "{" + strings.Join(many, ",") + "}"}
+}
+
 // complete are arguments that make a call whole.
 func complete() map[string]string {
 	return map[string]string{
 		"generate": `"prompt":"a cat"`, "upscale": `"image":"` + imgID + `"`, "cancel": `"job_id":"` + jobID + `"`, "get_image": `"image":"` + imgID + `"`,
-		"upload_image": `"data":"iVBORw0KGgo="`,
+		"upload_image": `"data":"iVBORw0KGgo="`, "run_workflow": `"workflow":"none"`, "check_workflow": `"workflow":"none"`,
+		"save_workflow": `"name":"a","graph":` + tinyGraph,
 	}
 }
 
 // with is a whole call of tool with one value at path.
 func with(tool, path, value string) string {
+	if name, ok := strings.CutPrefix(path, "inputs."); ok {
+		fields := fmt.Sprintf(`%q:%s`, name, value)
+		for _, other := range []string{`"name":"a"`, `"node":"1"`, `"input":"width"`} {
+			if !strings.HasPrefix(other, `"`+name+`":`) {
+				fields += "," + other
+			}
+		}
+		path, value = "inputs", "[{"+fields+"}]"
+	}
 	if name, ok := strings.CutPrefix(path, "loras."); ok {
 		fields := fmt.Sprintf(`%q:%s`, name, value)
 		if name != "name" {
@@ -114,6 +183,13 @@ func with(tool, path, value string) string {
 		path, value = "loras", "[{"+fields+"}]"
 	}
 	rest := complete()[tool]
+	if tool == "save_workflow" && path == "name" {
+		rest = `"graph":` + tinyGraph
+	} else if tool == "save_workflow" && path == "graph" {
+		rest = `"name":"a"`
+	} else if tool != "save_workflow" && path == "graph" {
+		rest = ""
+	}
 	if rest == "" || strings.HasPrefix(rest, `"`+path+`":`) {
 		return fmt.Sprintf(`{%q:%s}`, path, value)
 	}
@@ -142,7 +218,8 @@ func TestArguments_SC48_badValues(t *testing.T) {
 					continue
 				}
 				named := slices.ContainsFunc(fieldsOf(err), func(f string) bool {
-					return f == path || strings.HasPrefix(f, path+".") || strings.HasPrefix(path, "loras.") && strings.HasPrefix(f, "loras")
+					return f == path || strings.HasPrefix(f, path+".") || strings.HasPrefix(path, "loras.") && strings.HasPrefix(f, "loras") ||
+						strings.HasPrefix(path, "inputs.") && strings.HasPrefix(f, "inputs")
 				})
 				if !named {
 					t.Errorf("%s %.100s: the error does not name %s: %v", tool.Name, args, path, err)

@@ -9,7 +9,13 @@ func All(env Env) ([]Tool, error) {
 	e := &env
 	e.lists = &inventory{server: e.Server, rules: e.Rules}
 	e.glance = &glance{}
-	return []Tool{
+	e.digests = &digests{}
+	e.own = make(map[string]bool)
+	own, err := e.ownTools()
+	if err != nil {
+		return nil, err
+	}
+	return append([]Tool{
 		generateTool(e),
 		upscaleTool(e),
 		statusTool(e),
@@ -17,5 +23,10 @@ func All(env Env) ([]Tool, error) {
 		getImageTool(e),
 		uploadImageTool(e),
 		listModelsTool(e),
-	}, nil
+		listWorkflowsTool(e),
+		checkWorkflowTool(e),
+		runWorkflowTool(e),
+		saveWorkflowTool(e),
+		describeNodesTool(e),
+	}, own...), nil
 }

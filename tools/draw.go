@@ -126,6 +126,7 @@ func product(factors ...int) (int64, bool) {
 
 // runJob starts an admitted job and waits for it.
 func (e *Env) runJob(ctx context.Context, c Caller, s jobs.Spec, wait time.Duration, format images.Format) (Result, error) {
+	s.Settle = c.Settle
 	j, err := e.Jobs.Start(ctx, s)
 	if err != nil {
 		return Result{}, err

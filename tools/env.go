@@ -15,13 +15,15 @@ import (
 	"github.com/comfygate/comfygate/policy"
 )
 
-// Env is what the tools work with. All fields but Links, Inbox and Inputs are required.
+// Env is what the tools work with. All fields but Library, Links, Inbox and Inputs are required.
 type Env struct {
 	Jobs     Jobs      // *jobs.Manager
 	Pictures Pictures  // *images.Store
 	Server   Server    // [OverFleet]
 	Catalog  Catalog   // *workflow.Catalog
 	Rules    ModelRule // *policy.Rules
+	Judge    Judge     // likewise
+	Library  Library   // saved workflows; nil where there are none
 	Rates    Rates     // *limits.Limiter
 	Places   Places    // *limits.Places
 	Links    Links     // signed URLs of pictures; nil where there are none
@@ -32,12 +34,15 @@ type Env struct {
 
 	lists  *inventory
 	glance *glance
+
+	digests *digests
+	own     map[string]bool // saved workflows that are tools; not changed after All
 }
 
 func (e Env) validate() error {
 	for name, missing := range map[string]bool{
 		"Jobs": e.Jobs == nil, "Pictures": e.Pictures == nil, "Server": e.Server == nil, "Catalog": e.Catalog == nil,
-		"Rules": e.Rules == nil, "Rates": e.Rates == nil, "Places": e.Places == nil, "Explain": e.Explain == nil,
+		"Rules": e.Rules == nil, "Judge": e.Judge == nil, "Rates": e.Rates == nil, "Places": e.Places == nil, "Explain": e.Explain == nil,
 	} {
 		if missing {
 			return errors.New("tools: Env." + name + " is required")
@@ -80,6 +85,8 @@ type Lists interface {
 	Embeddings(ctx context.Context) ([]string, error)
 	Metadata(ctx context.Context, folder, name string) (map[string]string, error)
 	Queue(ctx context.Context) (comfy.Queue, error)
+	Templates(ctx context.Context) ([]comfy.Template, error)
+	Template(ctx context.Context, name string) ([]byte, error)
 	// Forget empties the caches.
 	Forget()
 }
@@ -101,9 +108,10 @@ type Catalog interface {
 	Recognise(kind policy.Kind, file string) (family string, ok bool)
 }
 
-// ModelRule tells which models exist for callers (SC-52). [policy.Rules] is one.
+// ModelRule tells which models and classes exist for callers (SC-52). [policy.Rules] is one.
 type ModelRule interface {
 	AllowModel(kind policy.Kind, name string) bool
+	AllowNode(n policy.Node) bool
 }
 
 // Rates tells what is left of the rates. [limits.Limiter] does.

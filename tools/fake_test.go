@@ -19,6 +19,7 @@ import (
 	"github.com/comfygate/comfygate/comfy"
 	"github.com/comfygate/comfygate/comfy/fleet"
 	"github.com/comfygate/comfygate/comfy/workflow"
+	"github.com/comfygate/comfygate/comfy/workflow/library"
 	"github.com/comfygate/comfygate/images"
 	"github.com/comfygate/comfygate/jobs"
 	"github.com/comfygate/comfygate/limits"
@@ -57,8 +58,13 @@ func newBench(tb testing.TB, change func(*tools.Env)) *bench {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	saved, err := library.Open(tb.TempDir())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = saved.Close() })
 	b.env = tools.Env{
-		Jobs: b.jobs, Pictures: b.pictures, Server: b.server, Catalog: b.catalog, Rules: rules, Rates: fakeRates{}, Places: fakePlaces{},
+		Jobs: b.jobs, Pictures: b.pictures, Server: b.server, Catalog: b.catalog, Rules: rules, Judge: rules, Library: saved, Rates: fakeRates{}, Places: fakePlaces{},
 		Explain:  func(err error) *tools.Fault { return &tools.Fault{Code: "CODE", Message: err.Error()} },
 		Settings: tools.Settings{Version: "1.2.3", URL: "http://127.0.0.1:8188", Figures: map[string]int64{"memory_bytes": 1 << 30}},
 	}
@@ -347,6 +353,9 @@ type fakeServer struct {
 	files  map[string][]comfy.ModelFile
 	asked  map[string]int
 	forgot int
+
+	templates []comfy.Template
+	documents map[string]string // of templates, by name
 	// onForget changes what is listed from then on.
 	onForget func()
 }
@@ -441,6 +450,20 @@ func (s *fakeServer) Metadata(_ context.Context, folder, name string) (map[strin
 func (s *fakeServer) Queue(context.Context) (comfy.Queue, error) {
 	s.count("queue")
 	return comfy.Queue{Running: []string{"a"}, Pending: []string{"b", "c"}}, nil
+}
+
+func (s *fakeServer) Templates(context.Context) ([]comfy.Template, error) {
+	s.count("templates")
+	return s.templates, nil
+}
+
+func (s *fakeServer) Template(_ context.Context, name string) ([]byte, error) {
+	s.count("template " + name)
+	data, ok := s.documents[name]
+	if !ok {
+		return nil, comfy.ErrNoTemplate
+	}
+	return []byte(data), nil
 }
 
 func (s *fakeServer) Forget() {

@@ -86,7 +86,7 @@ func newHouse(t *testing.T, opts emulator.Options, change func(*jobs.Config, *to
 	must(err)
 	rates, err := limits.New(limits.Config{})
 	must(err)
-	env.Jobs, env.Pictures, env.Server, env.Catalog, env.Rules = h.jobs, h.store, tools.OverFleet(ships), catalog, rules
+	env.Jobs, env.Pictures, env.Server, env.Catalog, env.Rules, env.Judge = h.jobs, h.store, tools.OverFleet(ships), catalog, rules, rules
 	env.Rates, env.Places = rates, limits.NewPlaces(0, 0)
 	env.Explain = func(err error) *tools.Fault { return &tools.Fault{Code: "CODE", Message: err.Error()} }
 	h.list, err = tools.All(env)

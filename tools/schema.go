@@ -22,6 +22,7 @@ type schema struct {
 	MaxItems    int      `json:"maxItems,omitempty"`
 	Properties  fields   `json:"properties,omitempty"`
 	Required    []string `json:"required,omitempty"`
+	MaxProps    int      `json:"maxProperties,omitempty"`        // bounds an object whose properties are the caller's to name
 	Closed      *bool    `json:"additionalProperties,omitempty"` // false closes an object
 	Default     any      `json:"default,omitempty"`
 	Examples    []any    `json:"examples,omitempty"`

@@ -25,6 +25,7 @@ type Settings struct {
 	ResultsToTemp      bool   // COMFYUI__RESULTS=temp
 	CancelOnDisconnect bool   // JOBS__ON_DISCONNECT=cancel
 	InsecureTransport  bool   // ComfyUI is reached in clear text over the network
+	WorkflowTools      bool   // WORKFLOWS__AS_TOOLS: saved workflows are tools too
 	OutputDir          string // where full pictures are saved; told over stdio only
 
 	// Figures are further limits in force that status tells, by name: memory_bytes, jobs_in_flight, …

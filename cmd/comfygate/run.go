@@ -37,11 +37,11 @@ type commands struct {
 		Show configShowCommand `cmd:"" help:"Print the settings in force and where each comes from; secrets are masked."`
 		Docs configDocsCommand `cmd:"" help:"Print the reference of all settings, as Markdown."`
 	} `cmd:"" help:"Settings."`
-	Audit struct {
-		Verify auditVerifyCommand `cmd:"" help:"Check that the audit log is whole and unchanged."`
-	} `cmd:"" help:"The record of every call."`
-	Install installCommand `cmd:"" help:"Write comfygate into an MCP client's configuration."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Audit    auditCommands    `cmd:"" help:"The record of every call."`
+	Policy   policyCommands   `cmd:"" help:"Who may do what."`
+	Workflow workflowCommands `cmd:"" help:"Workflows of your own and those that ComfyUI ships."`
+	Install  installCommand   `cmd:"" help:"Write comfygate into an MCP client's configuration."`
+	Version  versionCommand   `cmd:"" help:"Print the version."`
 
 	VersionFlag kong.VersionFlag `name:"version" help:"Print the version."`
 }

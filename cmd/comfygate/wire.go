@@ -17,6 +17,7 @@ import (
 	"github.com/comfygate/comfygate/comfy/emulator"
 	"github.com/comfygate/comfygate/comfy/fleet"
 	"github.com/comfygate/comfygate/comfy/workflow"
+	"github.com/comfygate/comfygate/comfy/workflow/library"
 	"github.com/comfygate/comfygate/config"
 	"github.com/comfygate/comfygate/doctor"
 	"github.com/comfygate/comfygate/images"
@@ -111,17 +112,8 @@ func (h *house) openRecord(context.Context) error {
 		return fmt.Errorf("data folder %s: %w", h.cfg.Storage.Dir, err)
 	}
 	h.later("slot", func(context.Context) error { return slot.Release() })
-	cfg := audit.Config{
-		Dir:        slot.Dir(),
-		Key:        h.cfg.Audit.HMACKey,
-		MaxBytes:   h.cfg.Audit.MaxBytes,
-		Fsync:      h.cfg.Audit.Fsync,
-		FailOpen:   !h.cfg.Audit.FailClosed,
-		LogPrompts: h.cfg.Audit.LogPrompts,
-		Version:    version,
-		ConfigSum:  h.cfg.Sum(),
-		Log:        h.log.Named("audit"),
-	}
+	cfg := auditConfig(h.cfg, slot.Name())
+	cfg.Log = h.log.Named("audit")
 	if h.record, err = audit.Open(cfg); err != nil {
 		return fmt.Errorf("audit log in %s: %w", slot.Dir(), err)
 	}
@@ -321,6 +313,9 @@ func (h *house) serveTools(linkURL func(path string) string) error {
 	if h.inputs != nil {
 		env.Inputs = h.inputs
 	}
+	if env.Library, err = h.openLibrary(); err != nil {
+		return err
+	}
 	list, err := tools.All(env)
 	if err != nil {
 		return err
@@ -337,6 +332,19 @@ func (h *house) serveTools(linkURL func(path string) string) error {
 		Log:    h.log.Named("mcp"),
 	})
 	return err
+}
+
+// openLibrary opens the folder of saved workflows, if there is one.
+func (h *house) openLibrary() (tools.Library, error) {
+	if h.cfg.Workflows.Dir == "" {
+		return nil, nil
+	}
+	saved, err := library.Open(h.cfg.Workflows.Dir)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("COMFYGATE_WORKFLOWS__DIR: %w", err)}
+	}
+	h.later("saved workflows", func(context.Context) error { return saved.Close() })
+	return saved, nil
 }
 
 func newCatalog(cfg config.Config) (*workflow.Catalog, error) {
@@ -374,6 +382,7 @@ func (h *house) settings() tools.Settings {
 		CancelOnDisconnect: h.cfg.Jobs.OnDisconnect == config.OnDisconnectCancel,
 		InsecureTransport:  h.client.Insecure(),
 		OutputDir:          h.cfg.Output.Dir,
+		WorkflowTools:      h.cfg.Workflows.AsTools,
 		Figures: map[string]int64{
 			"memory_bytes": debug.SetMemoryLimit(-1), "image_bytes": l.ImageBytes, "request_bytes": l.RequestBytes,
 			"job_pixels": l.JobPixels, "work_units": l.WorkUnits, "graph_nodes": int64(l.GraphNodes),
