@@ -252,3 +252,31 @@ func TestHTTP_MCP10_inUse(t *testing.T) {
 		t.Error("a request is let into a session that is being ended")
 	}
 }
+
+// TestTool_unknown: a tool that is not there is told in one sentence, with the one that was meant, or with those that the caller may use.
+func TestTool_unknown(t *testing.T) {
+	t.Parallel()
+	s := newSet(t, []tools.Tool{makeTool("generate", &work{}), readTool("status", &work{}), readTool("list_models", &work{})}, nil)
+	ts := s.site(t)
+	eras(t, func(t *testing.T, modern bool) {
+		t.Helper()
+		for name, want := range map[string]string{
+			"nope":           "Tool not found: there is no nope; there are generate, list_models, status.",
+			"Generate":       "Tool not found: there is no Generate; did you mean generate?",
+			"list_model":     "Tool not found: there is no list_model; did you mean list_models?",
+			"generate_image": "Tool not found: there is no generate_image; did you mean generate?",
+		} {
+			r := s.client(t, ts, "alice").era(modern).tool("7", name, `{}`, "")
+			if m := r.last(t); r.status != http.StatusOK || m.Error == nil || m.Error.Code != -32602 || m.Error.Message != want || string(m.ID) != "7" {
+				t.Errorf("%d %s", r.status, r.body)
+			}
+		}
+		viewer := s.client(t, ts, "viewer").era(modern).tool("7", "generat", `{}`, "").last(t)
+		if want := "Tool not found: there is no generat; there are list_models, status."; viewer.Error == nil || viewer.Error.Message != want {
+			t.Errorf("a viewer reads %+v", viewer.Error)
+		}
+	})
+	if m := s.stdio(t, local()).initialize().ask(callLine("1", "stats", `{}`)); m.Error == nil || m.Error.Message != "Tool not found: there is no stats; did you mean status?" {
+		t.Errorf("stdio: %+v", m.Error)
+	}
+}

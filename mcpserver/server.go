@@ -2,8 +2,12 @@ package mcpserver
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -57,7 +61,7 @@ func New(cfg Config) (*Server, error) {
 		conns: &conns{open: make(map[string]*sseConn)}, idle: make(chan struct{}),
 	}
 	s.pipeline = &pipeline{
-		policy: cfg.Policy, limiter: cfg.Limiter, places: cfg.Places, audit: cfg.Audit, denials: cfg.Denials,
+		policy: cfg.Policy, limiter: cfg.Limiter, places: cfg.Places, budgets: cfg.Budgets, calls: cfg.Calls, seen: cfg.Seen, audit: cfg.Audit, denials: cfg.Denials,
 		log: cfg.Log, bounds: cfg.Bounds, newID: newID, closing: s.isClosing,
 	}
 	s.serve = chain(s.pipeline.run, s.pipeline.stages()...)
@@ -190,27 +194,47 @@ func (discard) CanStream() bool             { return false }
 
 // showAllowed leaves in tools/list what the caller may use (SC-59). The scope stage asks again at each call.
 func (s *Server) showAllowed(ctx context.Context, _ any, _ *mcp.ListToolsRequest, result *mcp.ListToolsResult) {
+	offered := s.offered(ctx)
+	result.Tools = slices.DeleteFunc(slices.Clone(result.Tools), func(t mcp.Tool) bool { return !slices.Contains(offered, t.Name) })
+}
+
+// offered are the names of the tools that the caller may use, sorted.
+func (s *Server) offered(ctx context.Context) (names []string) {
 	who := caller(ctx, s.cfg.Policy)
-	kept := make([]mcp.Tool, 0, len(result.Tools))
-	for _, t := range result.Tools {
-		if s.cfg.Policy.Offers(policy.Request{Principal: who.Name, Role: who.Role, Scopes: who.Scopes, Tool: t.Name, Scope: s.scopes[t.Name]}) {
-			kept = append(kept, t)
+	for name, scope := range s.scopes {
+		if s.cfg.Policy.Offers(policy.Request{Principal: who.Name, Role: who.Role, Scopes: who.Scopes, Tool: name, Scope: scope}) {
+			names = append(names, name)
 		}
 	}
-	result.Tools = kept
+	slices.Sort(names)
+	return names
 }
 
 // unreached records calls that reach no tool: unknown ones and those that mcp-go cannot parse. It is the one place that does, and needs no
-// join with the pipeline, because our handlers never return an error.
-func (s *Server) unreached(ctx context.Context, _ any, method mcp.MCPMethod, message any, _ error) {
+// join with the pipeline, because our handlers never return an error. What an unknown one may have meant is told.
+func (s *Server) unreached(ctx context.Context, _ any, method mcp.MCPMethod, message any, err error) {
 	if method != mcp.MethodToolsCall {
 		return
 	}
-	name := ""
+	req, name := requestFrom(ctx), ""
 	if r, ok := message.(*mcp.CallToolRequest); ok {
 		name = clean(r.Params.Name, 128)
 	}
-	s.denied(ctx, requestFrom(ctx), audit.Record{Tool: name, Rule: "tool:unknown", Code: "UNKNOWN_TOOL"})
+	if errors.Is(err, server.ErrToolNotFound) {
+		req.override = &protocolError{code: mcp.INVALID_PARAMS, status: http.StatusOK, id: req.id, text: unknownTool(name, s.offered(ctx))}
+	}
+	s.denied(ctx, req, audit.Record{Tool: name, Rule: "tool:unknown", Code: "UNKNOWN_TOOL"})
+}
+
+// unknownTool says that there is no such tool, and which was meant or which there are.
+func unknownTool(name string, offered []string) string {
+	switch near := nearest(name, offered); {
+	case near != "":
+		return fmt.Sprintf("Tool not found: there is no %s; did you mean %s?", name, near)
+	case len(offered) == 0:
+		return fmt.Sprintf("Tool not found: there is no %s, nor any other that you may use.", name)
+	}
+	return fmt.Sprintf("Tool not found: there is no %s; there are %s.", name, strings.Join(offered, ", "))
 }
 
 // refuse records a message that was refused before mcp-go saw it.
