@@ -21,12 +21,15 @@ const (
 )
 
 // inline is how many bytes of pictures an answer to c may carry.
-func inline(c Caller) int {
+func inline(c Caller) int { return inlineBeside(c, textReserve) }
+
+// inlineBeside is inline for an answer of which texts and links take so many characters.
+func inlineBeside(c Caller, chars int) int {
 	limit := inlineHTTP
 	if c.Transport == "stdio" {
 		limit = inlineStdio
 	}
-	return bytesIn(limit - textReserve)
+	return bytesIn(limit - max(chars, textReserve))
 }
 
 // bytesIn is how many bytes fit into so many characters of base64.
@@ -84,12 +87,18 @@ func (e *Env) finished(ctx context.Context, c Caller, j jobs.Job, format images.
 	pictures, note := e.previews(ctx, c, j.Images, format)
 	r.Pictures = pictures
 	b.WriteString(note)
-	if e.Settings.Backend == embedded {
-		b.WriteString("This is the built-in demo backend: pictures are drawn by rule, not by a model. Set COMFYGATE_COMFYUI__URL for a real ComfyUI.\n")
-	}
+	b.WriteString(e.demoNote())
 	b.WriteString("Next: get_image gives other sizes and formats, upscale makes it larger; the same seed with other words varies the same picture.")
 	r.Text = b.String()
 	return r
+}
+
+// demoNote tells that pictures come from no model, where it is so.
+func (e *Env) demoNote() string {
+	if e.Settings.Backend != embedded {
+		return ""
+	}
+	return "This is the built-in demo backend: pictures are drawn by rule, not by a model. Set COMFYGATE_COMFYUI__URL for a real ComfyUI.\n"
 }
 
 // Backends.
@@ -133,23 +142,27 @@ func summaryKeys() []string {
 }
 
 func (e *Env) describePicture(c Caller, im images.Image) string {
+	return fmt.Sprintf("Picture: %s, %d×%d %s, %s\n", im.ID, im.Width, im.Height, strings.ToUpper(string(im.Format)), size(im.Bytes)) +
+		e.where(c, im.Owner, im.ID, im.Saved)
+}
+
+// where tells the ways to what is stored: its link, and for who sits at this machine the saved copy.
+func (e *Env) where(c Caller, owner, id, saved string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Picture: %s, %d×%d %s, %s", im.ID, im.Width, im.Height, strings.ToUpper(string(im.Format)), size(im.Bytes))
-	if url, lasts := e.url(im); url != "" {
-		fmt.Fprintf(&b, "\n  Link for %d minutes: %s", int(lasts/time.Minute), url)
+	if url, lasts := e.url(owner, id); url != "" {
+		fmt.Fprintf(&b, "  Link for %d minutes: %s\n", int(lasts/time.Minute), url)
 	}
-	if im.Saved != "" && c.Transport == "stdio" {
-		fmt.Fprintf(&b, "\n  Saved: %s", im.Saved)
+	if saved != "" && c.Transport == "stdio" {
+		fmt.Fprintf(&b, "  Saved: %s\n", saved)
 	}
-	b.WriteByte('\n')
 	return b.String()
 }
 
-func (e *Env) url(im images.Image) (string, time.Duration) {
+func (e *Env) url(owner, id string) (string, time.Duration) {
 	if e.Links == nil {
 		return "", 0
 	}
-	return e.Links.Picture(im.Owner, im.ID)
+	return e.Links.Picture(owner, id)
 }
 
 // link is the way to the full picture.
@@ -166,10 +179,15 @@ func link(im images.Image) Link {
 // previews are small renditions that together fit into an answer to c. One that cannot be made is no reason to withhold the others: the
 // note says so.
 func (e *Env) previews(ctx context.Context, c Caller, pictures []images.Image, format images.Format) (list []Picture, note string) {
+	return e.previewsWithin(ctx, pictures, format, inline(c))
+}
+
+// previewsWithin is previews that take at most room bytes together.
+func (e *Env) previewsWithin(ctx context.Context, pictures []images.Image, format images.Format, room int) (list []Picture, note string) {
 	if len(pictures) == 0 {
 		return nil, ""
 	}
-	room := min(inline(c)/len(pictures), bytesIn(previewChars))
+	room = min(room/len(pictures), bytesIn(previewChars))
 	failed := 0
 	for _, im := range pictures {
 		r, err := e.preview(ctx, im, format, room)

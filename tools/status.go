@@ -105,15 +105,13 @@ func (e *Env) oneJob(ctx context.Context, c Caller, j jobs.Job, wait time.Durati
 		return Result{}, context.Canceled
 	}
 	v := e.jobView(c, j)
-	r := Result{JobID: j.ID, Structured: v}
+	v.Outputs = e.outputViews(c, j)
+	r := Result{JobID: j.ID, Structured: v, Links: links(j)}
 	if r.Text, err = jsonText(v); err != nil {
 		return Result{}, err
 	}
-	for _, im := range j.Images {
-		r.Links = append(r.Links, link(im))
-	}
 	var note string
-	r.Pictures, note = e.previews(ctx, c, j.Images, "")
+	r.Pictures, note = e.previewsWithin(ctx, shown(j), "", inlineBeside(c, r.chars()))
 	if note != "" {
 		r.Text += "\n" + note
 	}

@@ -46,6 +46,9 @@ type Caller struct {
 	Arrived   time.Time // wait_seconds counts from here
 	Transport string    // stdio, http, sse
 	Notify    func(Progress)
+	// Settle tells what of a plan's Cost.Work was really taken, once its job has ended; only the first call counts. A call that returns
+	// without a job has taken nothing, and tells nothing.
+	Settle func(work float64)
 }
 
 // Progress is told while a call waits. It never carries prompt text.
@@ -91,7 +94,7 @@ type Result struct {
 	Structured any      // for tools with Output, and where MCP__STRUCTURED asks for it; nil otherwise
 	JobID      string   // of the job that was made or asked for
 	Accepted   bool     // the job runs on
-	Outputs    []string // SHA-256 of pictures that the answer shows as made now
+	Outputs    []string // SHA-256 of pictures and files that the answer shows as made now
 }
 
 // A Picture is an inline preview.

@@ -23,6 +23,7 @@ type jobView struct {
 	Seed        any               `json:"seed,omitempty"`
 	Settings    map[string]string `json:"settings,omitempty"`
 	Pictures    []pictureView     `json:"pictures,omitempty"`
+	Outputs     []outputView      `json:"outputs,omitempty"`   // of a workflow, by node
 	NotSaved    bool              `json:"not_saved,omitempty"` // into the output folder, though one is set
 	Error       *Fault            `json:"error,omitempty"`
 	Backend     string            `json:"backend"`
@@ -71,7 +72,7 @@ func (e *Env) pictureView(c Caller, im images.Image) pictureView {
 	v := pictureView{
 		ID: im.ID, Width: im.Width, Height: im.Height, Format: im.Format, Bytes: im.Bytes, URI: link(im).URI,
 	}
-	v.URL, _ = e.url(im)
+	v.URL, _ = e.url(im.Owner, im.ID)
 	if c.Transport == "stdio" {
 		v.Saved = im.Saved
 	}
