@@ -78,8 +78,9 @@ type Record struct {
 	Status     string            `json:"status,omitempty"` // ok, error, accepted, denied, unknown(crash); of a job: its state
 	Code       string            `json:"code,omitempty"`   // error code
 	PromptID   string            `json:"prompt_id,omitempty"`
-	Outputs    []string          `json:"outputs,omitempty"` // SHA-256 of each picture (AUD-17)
-	Cost       float64           `json:"cost,omitempty"`    // megapixel-steps
+	Outputs    []string          `json:"outputs,omitempty"`  // SHA-256 of each picture's file (AUD-17)
+	Contents   []string          `json:"contents,omitempty"` // SHA-256 of each picture's pixel data, which stays when its metadata goes; "" where there is none
+	Cost       float64           `json:"cost,omitempty"`     // megapixel-steps
 	DurationMS int64             `json:"duration_ms,omitempty"`
 	Count      int               `json:"count,omitempty"` // of an aggregate; of a stop: what is still open
 	Detail     map[string]string `json:"detail,omitempty"`
@@ -99,9 +100,12 @@ type Config struct {
 	Dir         string
 	Key         config.Secret // HMAC key, 16 bytes or more; unset: kept in KeyFile, made at first start with mode 0600
 	KeyFile     string        // default: hmac.key beside the slots, which share it
-	LogPrompts  bool          // AUDIT__LOG_PROMPTS: Digest keeps the text too
+	LogPrompts  bool          // AUDIT__LOG_PROMPTS: prompts are kept in full where Privacy says nothing of them
+	Privacy     Privacy
 	MaxBytes    int64         // of a segment, about; default 100 MiB, at least 64 KiB
 	RotateEvery time.Duration // a segment's age at which a new one is begun; 0: never
+	RetainFor   time.Duration // age of records at which whole segments are removed; 0: never
+	RetainBytes int64         // of all segments, about; the oldest are removed; 0: any number
 
 	SigningKey        config.Secret       // of checkpoints, in the note format; unset: kept in SigningKeyFile, made at first start with mode 0600
 	SigningKeyFile    string              // default: signing.key beside the slots, which share it
@@ -159,6 +163,10 @@ func (cfg Config) withDefaults() (Config, error) {
 	}
 	if cfg.Fsync != FsyncEach && cfg.Fsync != FsyncInterval {
 		errs = append(errs, fmt.Errorf("fsync %q: it is %q or %q", cfg.Fsync, FsyncEach, FsyncInterval))
+	}
+	var perr error
+	if cfg.Privacy, perr = cfg.Privacy.withDefaults(cfg.LogPrompts); perr != nil {
+		errs = append(errs, perr)
 	}
 	if cfg.Log == nil {
 		cfg.Log = zap.NewNop()

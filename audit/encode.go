@@ -58,7 +58,7 @@ func appendBody(dst []byte, r *Record) []byte {
 	}
 	short := *r
 	short.Params = map[string]any{"omitted": len(r.Params)}
-	short.Outputs, short.Detail = nil, map[string]string{"omitted": "outputs and details: the record was too long"}
+	short.Outputs, short.Contents, short.Detail = nil, nil, map[string]string{"omitted": "outputs and details: the record was too long"}
 	e := encoder{buf: dst[:start], text: maxWord}
 	e.record(&short)
 	return e.buf
@@ -89,6 +89,10 @@ func (e *encoder) record(r *Record) {
 	if n := len(r.Outputs); n > 0 {
 		e.name("outputs")
 		e.strings(r.Outputs[:min(n, maxOutputs)], maxWord)
+	}
+	if n := len(r.Contents); n > 0 {
+		e.name("contents")
+		e.strings(r.Contents[:min(n, maxOutputs)], maxWord)
 	}
 	if r.Cost != 0 && !math.IsNaN(r.Cost) && !math.IsInf(r.Cost, 0) {
 		e.name("cost")

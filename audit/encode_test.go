@@ -24,7 +24,7 @@ func everything() audit.Record {
 	return audit.Record{
 		Kind: audit.Outcome, Name: "n", Severity: audit.Low, CallID: "c", JobID: "j", Principal: "p", Method: "m", Transport: "t",
 		Session: "s", Tool: "g", Params: map[string]any{"b": true, "a": "x", "n": nil}, Decision: "allow", Rule: "r", PolicyHash: "h",
-		Status: "ok", Code: "C", PromptID: "i", Outputs: []string{"o1", "o2"}, Cost: 1.5, DurationMS: 7, Count: 3,
+		Status: "ok", Code: "C", PromptID: "i", Outputs: []string{"o1", "o2"}, Contents: []string{"c1", ""}, Cost: 1.5, DurationMS: 7, Count: 3,
 		Detail: map[string]string{"k": "v", "j": "w"},
 	}
 }

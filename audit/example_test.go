@@ -30,7 +30,7 @@ func Example() {
 	ctx := context.Background()
 	must(log.Append(ctx, audit.Record{
 		Kind: audit.Intent, CallID: "7q2w", Principal: "local", Tool: "generate", Decision: "allow",
-		Params: map[string]any{"prompt": log.Digest("a red fox"), "width": 1024},
+		Params: map[string]any{"prompt": log.Digest("ann", "a red fox"), "width": 1024},
 	})) // an error: nothing is generated
 	must(log.AppendReserved(ctx, audit.Record{
 		Kind: audit.Outcome, CallID: "7q2w", Principal: "local", Tool: "generate", Status: audit.StatusOK,

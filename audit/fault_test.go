@@ -420,7 +420,7 @@ func TestFailOpen_from_the_start(t *testing.T) {
 		l := open(t, t.TempDir(), func(c *audit.Config) { c.FS, c.FailOpen = d, true })
 		_, r := call("c")
 		l.append(t, r)
-		if l.Dropped() != 1 || l.Digest("x")["hmac_sha256"] == nil {
+		if l.Dropped() != 1 || l.Digest("", "x")["hmac_sha256"] == nil {
 			t.Errorf("%d dropped", l.Dropped())
 		}
 		d.heal()

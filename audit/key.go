@@ -23,40 +23,26 @@ const (
 // destroys it has erased them all.
 type key []byte
 
-// Digest is what the log that cfg describes would hold of text ([Log.Digest]). It opens no log and makes no key, so an
-// investigator may use it beside a running process.
-func Digest(cfg Config, text string) (map[string]any, error) {
-	cfg, err := cfg.withDefaults()
-	if err != nil {
-		return nil, err
-	}
-	k := key(cfg.Key.Reveal())
-	if len(k) == 0 {
-		b, err := readSecret(cfg.KeyFile, hmacKey)
-		if err != nil {
-			return nil, err
-		}
-		k = key(b)
-	}
-	return k.digest(text, cfg.LogPrompts), nil
-}
-
 func (k key) mac(text string) []byte {
 	h := hmac.New(sha256.New, k)
 	h.Write([]byte(text))
 	return h.Sum(nil)
 }
 
-func (k key) digest(text string, keep bool) map[string]any {
-	d := map[string]any{
-		"hmac_sha256": hex.EncodeToString(k.mac(text)),
-		"len":         utf8.RuneCountInString(text),
+// digest is what a record holds of a prompt.
+func (k key) digest(text string, mode Mode) map[string]any {
+	d := map[string]any{"len": utf8.RuneCountInString(text)}
+	if mode != ModeRedact {
+		d["hmac_sha256"] = hex.EncodeToString(k.mac(text))
 	}
-	if keep {
+	if mode == ModeFull {
 		d["text"] = text
 	}
 	return d
 }
+
+// short is what stands in the place of another text.
+func (k key) short(text string) string { return "hmac:" + hex.EncodeToString(k.mac(text)[:16]) }
 
 // id names the key without telling it, so that a log shows when it changed.
 func (k key) id() string { return hex.EncodeToString(k.mac("comfygate audit key id")[:4]) }

@@ -27,7 +27,7 @@ func TestSec_SC37_digest(t *testing.T) {
 	const canary = "CANARY a cat, näive"
 	data := t.TempDir()
 	l := open(t, data, withKey(secret))
-	digest := l.Digest(canary)
+	digest := l.Digest("", canary)
 	if d := cmp.Diff(map[string]any{"hmac_sha256": digest["hmac_sha256"], "len": 19}, digest); d != "" {
 		t.Error(d)
 	}
@@ -45,7 +45,7 @@ func TestSec_SC37_digest(t *testing.T) {
 		{"another key", open(t, t.TempDir(), withKey(secret+"!")), canary, false},
 		{"a random key", open(t, t.TempDir(), nil), canary, false},
 	} {
-		if got := tc.log.Digest(tc.text)["hmac_sha256"] == digest["hmac_sha256"]; got != tc.same {
+		if got := tc.log.Digest("", tc.text)["hmac_sha256"] == digest["hmac_sha256"]; got != tc.same {
 			t.Errorf("%s: same digest %v", tc.name, got)
 		}
 	}
@@ -58,7 +58,7 @@ func TestSec_SC37_digest(t *testing.T) {
 	everywhere(t, data, secret, false) // T65
 
 	// An investigator tests a candidate without opening the log.
-	again, err := audit.Digest(audit.Config{Dir: l.slot.Dir(), Key: config.NewSecret(secret)}, canary)
+	again, err := audit.Digest(audit.Config{Dir: l.slot.Dir(), Key: config.NewSecret(secret)}, "", canary)
 	if d := cmp.Diff(digest, again); d != "" || err != nil {
 		t.Errorf("%v %s", err, d)
 	}
@@ -87,7 +87,7 @@ func TestSec_SC37_log_prompts(t *testing.T) {
 	data := t.TempDir()
 	l := open(t, data, func(c *audit.Config) { c.LogPrompts = true })
 	intent, _ := call("c")
-	intent.Params = map[string]any{"prompt": l.Digest("CANARY a cat")}
+	intent.Params = map[string]any{"prompt": l.Digest("", "CANARY a cat")}
 	l.append(t, intent)
 	l.stop(t)
 	everywhere(t, data, "CANARY a cat", true)
@@ -104,7 +104,7 @@ func TestSec_SC37_key_file(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range digests {
 		l := open(t, data, nil)
-		wg.Go(func() { digests[i] = l.Digest("x")["hmac_sha256"] })
+		wg.Go(func() { digests[i] = l.Digest("", "x")["hmac_sha256"] })
 	}
 	wg.Wait()
 	for _, d := range digests {
@@ -126,7 +126,7 @@ func TestSec_SC37_key_file(t *testing.T) {
 	}
 	// The file's content, given as a setting, is the same key.
 	l := open(t, t.TempDir(), withKey(strings.TrimSpace(string(read(t, name)))))
-	if l.Digest("x")["hmac_sha256"] != digests[0] {
+	if l.Digest("", "x")["hmac_sha256"] != digests[0] {
 		t.Error("the key file's content is another key as a setting")
 	}
 }
@@ -146,7 +146,7 @@ func TestKey_made_at_once(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				keys[i], _ = l.Digest("x")["hmac_sha256"].(string)
+				keys[i], _ = l.Digest("", "x")["hmac_sha256"].(string)
 				if err := l.Close(t.Context()); err != nil {
 					t.Error(err)
 				}
@@ -214,10 +214,10 @@ func TestKey_unfinished(t *testing.T) {
 		}
 		l.stop(t)
 	}
-	if _, err := audit.Digest(audit.Config{Dir: t.TempDir(), KeyFile: filepath.Join(t.TempDir(), "none")}, "x"); err == nil {
+	if _, err := audit.Digest(audit.Config{Dir: t.TempDir(), KeyFile: filepath.Join(t.TempDir(), "none")}, "", "x"); err == nil {
 		t.Error("a digest without a key")
 	}
-	if _, err := audit.Digest(audit.Config{}, "x"); err == nil {
+	if _, err := audit.Digest(audit.Config{}, "", "x"); err == nil {
 		t.Error("a digest of no log")
 	}
 }

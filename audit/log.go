@@ -24,7 +24,7 @@ const (
 // A Log is an open audit log. It is safe for concurrent use.
 type Log struct {
 	cfg     Config
-	key     key
+	keys    *keyring
 	w       *writer
 	entries sync.Pool
 	dropped atomic.Uint64
@@ -55,13 +55,14 @@ func Open(cfg Config) (*Log, error) {
 		return nil, err
 	}
 	l := &Log{
-		cfg: cfg, key: k,
+		cfg: cfg, keys: newKeyring(cfg, k),
 		kick: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
 		entries: sync.Pool{New: func() any { return &entry{done: make(chan error, 1)} }},
 	}
 	start := Record{Kind: Start, Detail: map[string]string{
 		"version": cfg.Version, "config": cfg.ConfigSum, "key": k.id(), "fsync": cfg.Fsync,
-		"fail_closed": strconv.FormatBool(!cfg.FailOpen), "prompts": strconv.FormatBool(cfg.LogPrompts),
+		"fail_closed": strconv.FormatBool(!cfg.FailOpen), "prompts": strconv.FormatBool(cfg.Privacy.Prompts == ModeFull),
+		"privacy": string("prompts=" + cfg.Privacy.Prompts + ",arguments=" + cfg.Privacy.Arguments + ",sessions=" + cfg.Privacy.Sessions),
 	}}
 	s, err := openSigner(cfg)
 	switch {
@@ -115,6 +116,7 @@ func (l *Log) append(ctx context.Context, r *Record, reserved bool) error {
 	e.record, e.reserved = *r, reserved
 	e.state.Store(waiting)
 	e.record.Severity = severity(&e.record)
+	l.keepPrivate(&e.record)
 	e.body = appendBody(e.body[:0], &e.record)
 	e.record.Params, e.record.Detail = nil, nil // the caller's again
 	if err := l.enqueue(e); err != nil {
@@ -225,9 +227,11 @@ func (l *Log) Healthy() error {
 // Dropped counts the records that were lost because the log fails open. It is 0 for ever in one that doesn't.
 func (l *Log) Dropped() uint64 { return l.dropped.Load() }
 
-// Digest is the keyed HMAC-SHA256 of text, in hex, with its length in characters: what a record holds of a prompt. With
-// Config.LogPrompts it holds the text as well.
-func (l *Log) Digest(text string) map[string]any { return l.key.digest(text, l.cfg.LogPrompts) }
+// Digest is the HMAC-SHA256 of a principal's text under that principal's key, in hex, with its length in characters: what a
+// record holds of a prompt. In the mode full it holds the text as well, in the mode redact only the length.
+func (l *Log) Digest(principal, text string) map[string]any {
+	return l.keys.of(principal).digest(text, l.cfg.Privacy.Prompts)
+}
 
 // Close writes the stop record and closes the files. Records that wait are written first; later ones are refused. An error says that the
 // stop record may be missing. Where ctx ends first the log closes by itself when the disk answers.

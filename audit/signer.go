@@ -156,6 +156,7 @@ const maxTrust = 1 << 20
 // A trust is a set of public keys. It implements [note.Verifiers].
 type trust struct {
 	keys     map[uint32]note.Verifier
+	listed   []string // trusted, as they are written
 	strange  []string // keys that nobody trusted vouches for
 	statedBy map[string]string
 }
@@ -177,6 +178,7 @@ func (t *trust) add(public string) bool {
 		return false
 	}
 	t.keys[v.KeyHash()] = v
+	t.listed = append(t.listed, public)
 	return true
 }
 
@@ -230,7 +232,7 @@ func (t *trust) hear(signed []byte) error {
 		t.strange = append(t.strange, lines[1])
 		return nil
 	}
-	t.keys[own.KeyHash()] = own
+	t.add(lines[1])
 	return nil
 }
 

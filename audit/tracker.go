@@ -433,7 +433,7 @@ func (t *tracker) believe(signed []byte, to position) (hurt string, err error) {
 	c, _, err := openCheckpoint(signed, keys)
 	switch {
 	case err != nil:
-		return "the last checkpoint has no signature that is known", nil
+		return "the last checkpoint has no signature that is known", nil //nolint:nilerr // that is what is told
 	case c.Size > to.seq:
 		return "the log is shorter than its last checkpoint says", nil
 	}

@@ -122,7 +122,7 @@ func (v *verifier) nextCheckpoint() {
 			return
 		case err != nil:
 			t.notes = nil
-			v.noteProblem(false, "it is "+err.Error())
+			v.noteProblem("it is " + err.Error())
 			return
 		}
 		if t.pending = v.checkpoint(signed); t.pending != nil {
@@ -132,9 +132,7 @@ func (v *verifier) nextCheckpoint() {
 }
 
 // noteProblem reports a problem of the checkpoint read last.
-func (v *verifier) noteProblem(warning bool, text string) {
-	v.noteProblemAt(v.t.number, warning, text)
-}
+func (v *verifier) noteProblem(text string) { v.noteProblemAt(v.t.number, false, text) }
 
 func (v *verifier) noteProblemAt(number int, warning bool, text string) {
 	v.wrong = v.wrong || !warning
@@ -146,7 +144,7 @@ func (v *verifier) checkpoint(signed []byte) *Checkpoint {
 	t := &v.t
 	c, by, err := openCheckpoint(signed, t.keys)
 	if err != nil {
-		v.noteProblem(false, signatureFault(err))
+		v.noteProblem(signatureFault(err))
 		return nil
 	}
 	if s := (stated{c.Origin, by, t.number}); !slices.ContainsFunc(t.stated, s.same) && len(t.stated) < maxStated {
@@ -154,7 +152,7 @@ func (v *verifier) checkpoint(signed []byte) *Checkpoint {
 	}
 	v.slot.Checkpoints++
 	if c.Size <= t.last && t.last > 0 {
-		v.noteProblem(false, fmt.Sprintf("it is of %d records, but the one before it of %d", c.Size, t.last))
+		v.noteProblem(fmt.Sprintf("it is of %d records, but the one before it of %d", c.Size, t.last))
 	}
 	t.last, t.sizes[c.Size] = c.Size, true
 	v.slot.Signed, v.slot.Root, v.slot.Origin = c.Size, c.Root.String(), c.Origin
@@ -232,7 +230,7 @@ func (v *verifier) compareCheckpoint() {
 	for t.pending != nil && t.pending.Size <= uint64(t.tree.size) {
 		c := *t.pending
 		if c.Size == uint64(t.tree.size) && !t.unknown && !v.isRoot(c.Root) {
-			v.noteProblem(false, fmt.Sprintf("its root is not that of the %d records that it signs", c.Size))
+			v.noteProblem(fmt.Sprintf("its root is not that of the %d records that it signs", c.Size))
 		}
 		v.nextCheckpoint()
 	}
@@ -298,7 +296,7 @@ func (v *verifier) heedRoot(r *Record) {
 func (v *verifier) treeEnd(last uint64, cleanly bool) {
 	t := &v.t
 	if t.pending != nil && !v.slot.Live {
-		v.noteProblem(false, fmt.Sprintf("it signs %d records, but there are %d", t.pending.Size, last))
+		v.noteProblem(fmt.Sprintf("it signs %d records, but there are %d", t.pending.Size, last))
 	}
 	for t.pending != nil {
 		v.nextBeyond()

@@ -181,6 +181,18 @@ type Audit struct {
 	Sinks             []string // URLs, or stdout; with required: before it
 	SinkToken         Secret
 	SinkSecret        Secret
+
+	RotateHours       int           // 0: off
+	RetentionDays     int           // 0: off
+	RetentionBytes    int64         // 0: off
+	CheckpointRecords int           // new records that call for a checkpoint
+	CheckpointEvery   time.Duration // if there are new ones
+	Origin            string        // empty: the signing key's name
+	SigningKey        Secret
+	Privacy           []string // class=mode
+	Sinks             []string // URLs, or stdout; with required: before it
+	SinkToken         Secret
+	SinkSecret        Secret
 }
 
 // Retry is how failing connections to ComfyUI are met.

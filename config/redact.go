@@ -17,7 +17,7 @@ type Redactor struct{ secrets *strings.Replacer }
 // Redactor returns a Redactor that knows the secrets of c.
 func (c Config) Redactor() *Redactor {
 	var values []string
-	for _, s := range []Secret{c.HTTP.Token, c.HTTP.Password, c.ComfyUI.Password, c.ComfyUI.APIKey, c.ComfyUI.QueryToken, c.Audit.HMACKey} {
+	for _, s := range []Secret{c.HTTP.Token, c.HTTP.Password, c.ComfyUI.Password, c.ComfyUI.APIKey, c.ComfyUI.QueryToken, c.Audit.HMACKey, c.Audit.SigningKey, c.Audit.SinkToken, c.Audit.SinkSecret} {
 		if s.IsSet() {
 			values = append(values, forms(s.reveal())...)
 		}

@@ -97,26 +97,6 @@ func guardTable(c *Config) []setting {
 			doc: "Principals that are refused everything.",
 		},
 		{
-			name: "AUDIT__FAIL_CLOSED", value: boolean(&c.Audit.FailClosed), def: "true",
-			doc: "Refuses calls that cannot be recorded.",
-		},
-		{
-			name: "AUDIT__FSYNC", value: word(&c.Audit.Fsync, FsyncEach, FsyncInterval), def: FsyncEach,
-			doc: "Whether a record is on the disk before its call goes on, or soon after.",
-		},
-		{
-			name: "AUDIT__MAX_BYTES", value: whole(&c.Audit.MaxBytes, mib, tib, "bytes"), def: "104857600",
-			doc: "Size at which a new file is begun.",
-		},
-		{
-			name: "AUDIT__LOG_PROMPTS", value: boolean(&c.Audit.LogPrompts), def: "false",
-			doc: "Keeps prompts in the record as they are, besides their digests.",
-		},
-		{
-			name: "AUDIT__HMAC_KEY", value: secret(&c.Audit.HMACKey, "16 characters or more", longEnough), unset: "made at the first start",
-			doc: "Key of the digests that stand for prompts.",
-		},
-		{
 			name: "RETRY__CIRCUIT_BREAKER_THRESHOLD", value: whole(&c.Retry.CircuitBreakerThreshold, 1, 1000, "failures"), def: "5",
 			doc: "Failed connections after which ComfyUI counts as down.",
 		},

@@ -89,7 +89,8 @@ type Image struct {
 	Width   int       `json:"width"`
 	Height  int       `json:"height"`
 	Bytes   int64     `json:"bytes"`
-	SHA256  string    `json:"sha256"` // of the stored bytes, lower-case hex
+	SHA256  string    `json:"sha256"`                   // of the stored bytes, lower-case hex
+	Content string    `json:"content_sha256,omitempty"` // of its pixel data, [Info.Content]
 	Seed    *uint64   `json:"seed,omitempty"`
 	Model   string    `json:"model,omitempty"`
 	Backend string    `json:"backend,omitempty"` // comfyui or embedded

@@ -1,7 +1,10 @@
 package images
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
+	"hash"
 	"hash/crc32"
 	"io"
 )
@@ -10,10 +13,11 @@ import (
 // checked, and nothing else but the frames of an animation (APNG) where o.Frames allows them; unknown critical chunks and more
 // frames are errors. Its memory does not depend on the picture or on any length in it: under 1 MiB.
 func StripPNG(dst io.Writer, src io.Reader, o StripOptions) (Info, error) {
-	p := &pngFilter{filter: newFilter(dst, src, PNG, o), buf: make([]byte, inBuffer)}
+	p := &pngFilter{filter: newFilter(dst, src, PNG, o), buf: make([]byte, inBuffer), content: sha256.New()}
 	if err := p.run(); err != nil {
 		return Info{}, err
 	}
+	p.info.Content = hex.EncodeToString(p.content.Sum(nil))
 	return p.finish()
 }
 
@@ -38,6 +42,7 @@ type pngFilter struct {
 	palette int // entries
 	seen    map[string]bool
 	begun   int // frames of an animation so far
+	content hash.Hash
 }
 
 // A pngChunk is the head of a chunk.
@@ -170,6 +175,9 @@ func (p *pngFilter) stream(c pngChunk, pass bool) error {
 		n, err := p.in.Read(p.buf[:min(left, int64(len(p.buf)))])
 		sum = crc32.Update(sum, crc32.IEEETable, p.buf[:n])
 		write(p.buf[:n])
+		if c.name == "IDAT" {
+			p.content.Write(p.buf[:n])
+		}
 		if left -= int64(n); err != nil && left > 0 {
 			return readError(PNG, err)
 		}
@@ -213,6 +221,7 @@ func (p *pngFilter) header(c pngChunk, d []byte) error {
 		return err
 	}
 	p.stage = pngHeader
+	p.content.Write(d)
 	p.put(c.name, d)
 	if p.Mark != nil { // first of all text, so that a reader which takes the first packet takes ours
 		p.put("iTXt", []byte(pngXMP), p.Mark.packet())
@@ -240,6 +249,7 @@ func (p *pngFilter) plte(c pngChunk, d []byte) error {
 		return p.fault("its palette does not fit")
 	}
 	p.stage, p.palette = pngPalette, n
+	p.content.Write(d)
 	p.put(c.name, d)
 	return nil
 }
@@ -258,6 +268,7 @@ func (p *pngFilter) trns(c pngChunk, d []byte) error {
 		return p.fault("its transparency does not fit")
 	}
 	p.seen[c.name] = true
+	p.content.Write(d)
 	p.put(c.name, d)
 	return nil
 }

@@ -327,3 +327,37 @@ func TestStripPNG_memory(t *testing.T) { //nolint:paralleltest // it measures me
 		}
 	}
 }
+
+// AUD-17: the hash of a PNG's content stays when its metadata goes or comes, and when its pixel data is cut into other chunks; it is
+// another for any other pixel.
+func TestAUD17_content(t *testing.T) {
+	t.Parallel()
+	content := func(b []byte, o images.StripOptions) string {
+		t.Helper()
+		var out bytes.Buffer
+		info, err := images.StripPNG(&out, bytes.NewReader(b), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Content
+	}
+	original := rich(t)
+	want := content(original, images.StripOptions{})
+	var marked, kept bytes.Buffer
+	for out, o := range map[*bytes.Buffer]images.StripOptions{
+		&marked: {Mark: &images.Mark{Generator: "x", CallID: "y"}}, &kept: {Keep: true},
+	} {
+		if _, err := images.StripPNG(out, bytes.NewReader(original), o); err != nil {
+			t.Fatal(err)
+		}
+		if got := content(out.Bytes(), images.StripOptions{}); got != want || len(got) != 64 {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	if bytes.Equal(marked.Bytes(), kept.Bytes()) {
+		t.Error("the test compares a file with itself")
+	}
+	if got := content(testdata(t, "comfyui.png"), images.StripOptions{}); got == want {
+		t.Error("two pictures have one content")
+	}
+}

@@ -161,7 +161,7 @@ func (s *Store) reencode(ctx context.Context, im Image, info Info, f io.ReadSeek
 
 // with returns im with what the bytes say.
 func (im Image) with(i Info) Image {
-	im.Format, im.Width, im.Height = i.Format, i.Width, i.Height
+	im.Format, im.Width, im.Height, im.Content = i.Format, i.Width, i.Height, i.Content
 	return im
 }
 

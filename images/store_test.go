@@ -75,6 +75,9 @@ func TestPut(t *testing.T) {
 			rec, size := in, decoded(t, c.f, c.b).Bounds().Size()
 			rec.ID, rec.Format, rec.Made, rec.Width, rec.Height = im.ID, c.f, im.Made, size.X, size.Y
 			rec.Bytes, rec.SHA256 = int64(len(b)), hex.EncodeToString(sum[:])
+			if rec.Content = im.Content; (len(im.Content) == 64) != (c.f == images.PNG) {
+				t.Errorf("the hash of its content is %q", im.Content)
+			}
 			if d := cmp.Diff(rec, im); d != "" {
 				t.Error(d)
 			}

@@ -31,6 +31,9 @@ type Info struct {
 	Frames        int   // of an animation; 0 = a still picture, or not known
 	// Orientation is EXIF's, 1…8, of a JPEG or WebP whose EXIF said so, else 0. The filters drop the tag with the rest.
 	Orientation int
+	// Content is the SHA-256, in lower-case hex, of what a PNG's pixels are made of: header, palette, transparency and the pixel data
+	// as it is compressed. It stays when metadata goes or chunks are cut anew (AUD-17). Other formats have none.
+	Content string
 }
 
 // Strip copies a picture of format f from src to dst without re-encoding: its pixels stay, all else is dropped, what follows

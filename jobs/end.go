@@ -83,7 +83,7 @@ func (m *Manager) record(ctx context.Context, j Job, cost float64) {
 	if !j.Started.IsZero() {
 		r.DurationMS = time.Since(j.Started).Milliseconds()
 	}
-	r.Outputs = j.hashes()
+	r.Outputs, r.Contents = j.hashes(), j.contents()
 	ctx, cancel := context.WithTimeout(ctx, recordGrace)
 	defer cancel()
 	if err := m.cfg.Record.AppendReserved(ctx, r); err != nil {

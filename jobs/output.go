@@ -54,3 +54,29 @@ func (j Job) hashes() (list []string) {
 	}
 	return list
 }
+
+// contents are those hashes of the pictures that stay when their metadata goes, each where [Job.hashes] has the picture; nil where none has one.
+func (j Job) contents() (list []string) {
+	found := false
+	add := func(im *images.Image) {
+		content := ""
+		if im != nil {
+			content = im.Content
+		}
+		list, found = append(list, content), found || content != ""
+	}
+	if j.Outputs == nil {
+		for i := range j.Images {
+			add(&j.Images[i])
+		}
+	}
+	for _, o := range j.Outputs {
+		if o.Image != nil || o.File != nil {
+			add(o.Image)
+		}
+	}
+	if !found {
+		return nil
+	}
+	return list
+}

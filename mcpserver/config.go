@@ -46,7 +46,7 @@ type Audit interface {
 	Append(ctx context.Context, r audit.Record) error
 	AppendReserved(ctx context.Context, r audit.Record) error
 	Healthy() error
-	Digest(text string) map[string]any
+	Digest(principal, text string) map[string]any
 }
 
 // Denials records refusals, floods of them as one record with a count (AUD-18).

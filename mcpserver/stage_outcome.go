@@ -100,11 +100,11 @@ func deniedBy(err error) string {
 }
 
 // paramsOf is what a plan lets the record keep: texts that are only to be known again become digests (AUD-12).
-func (p *pipeline) paramsOf(plan tools.Plan) map[string]any {
+func (p *pipeline) paramsOf(principal string, plan tools.Plan) map[string]any {
 	params := maps.Clone(plan.Record())
 	for key, v := range params {
 		if text, ok := v.(tools.Digest); ok {
-			params[key] = p.audit.Digest(string(text))
+			params[key] = p.audit.Digest(principal, string(text))
 		}
 	}
 	return params

@@ -16,7 +16,7 @@ func (p *pipeline) resolve(next handler) handler {
 		if plan == nil {
 			return tools.Result{}, errNoPlan
 		}
-		c.plan, c.params = plan, p.paramsOf(plan)
+		c.plan, c.params = plan, p.paramsOf(c.principal.Name, plan)
 		return next(ctx, c)
 	}
 }
