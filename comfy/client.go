@@ -77,9 +77,6 @@ func New(cfg Config) (*Client, error) {
 	for _, start := range []*starter{&c.classes.start, &c.single.start, &c.models.start, &c.embeds.start, &c.metas.start, &c.shipped.start, &c.files.start} {
 		*start = c.background
 	}
-	if base.insecure() {
-		c.log.Warn("comfyui is reached in clear text over a network", zap.String("url", c.Redacted()))
-	}
 	return c, nil
 }
 
@@ -101,7 +98,7 @@ func (c *Client) Close() error {
 // Redacted is the server's URL without credentials and query, for people.
 func (c *Client) Redacted() string { return c.base.String() }
 
-// Insecure reports whether the server is reached in clear text over a network (SC-15).
+// Insecure reports whether the server is reached in clear text over a network, which is the program's to say at start (SC-15).
 func (c *Client) Insecure() bool { return c.base.insecure() }
 
 // Cloud reports whether the server is Comfy Cloud, which its host name tells.

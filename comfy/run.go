@@ -3,6 +3,7 @@ package comfy
 import (
 	"bytes"
 	"context"
+	"strings"
 	"sync"
 	"time"
 )
@@ -26,7 +27,7 @@ type Progress struct {
 	Position    int     // place in the server's queue, 1 = next; 0 when unknown or running
 	Node, Class string  // being executed
 	Step, Steps int     // of that node's progress
-	Fraction    float64 // 0…1 over the whole graph (CLIENT-FAIL-21); it never goes back
+	Fraction    float64 // 0…1 over the whole graph, samplers weighing most (CLIENT-FAIL-21); it never goes back
 	Preview     []byte  // newest preview, JPEG or PNG; nil when there is none
 	PreviewMIME string
 	Unreachable bool      // the server does not answer at present
@@ -217,18 +218,30 @@ func (r *Run) executing(p *Progress, node string) {
 	}
 }
 
-// state reads the whole picture of the graph: finished nodes and the part of running ones over all that are not cached. Nodes
-// that a node expands into count as that node.
+// samplerWeight is how much of a run's time a node that samples is taken to need, next to any other.
+const samplerWeight = 10
+
+// weight is a node's share of the run. What merely chooses or configures a sampler, as KSamplerSelect does, takes no time.
+func weight(n Node) float64 {
+	samples := strings.Contains(n.ClassType, "KSampler") || strings.Contains(n.ClassType, "SamplerCustom")
+	if samples && !strings.Contains(n.ClassType, "Select") {
+		return samplerWeight
+	}
+	return 1
+}
+
+// state reads the whole picture of the graph: the weights of finished nodes and of running ones their part, over those of all that are not
+// cached. Nodes that a node expands into count as that node.
 func (r *Run) state(p *Progress, nodes map[string]nodeProgress) {
 	sum := 0.0
 	for id, n := range nodes {
 		running := n.State == "running"
-		if _, mine := r.graph[id]; mine {
+		if node, mine := r.graph[id]; mine && !r.cached[id] {
 			switch {
 			case n.State == "finished":
-				sum++
+				sum += weight(node)
 			case running && n.Max > 0:
-				sum += min(max(n.Value/n.Max, 0), 1)
+				sum += weight(node) * min(max(n.Value/n.Max, 0), 1)
 			}
 		}
 		if running && n.Max > 0 {
@@ -237,14 +250,14 @@ func (r *Run) state(p *Progress, nodes map[string]nodeProgress) {
 			p.Step, p.Steps = int(n.Value), int(n.Max)
 		}
 	}
-	all := len(r.graph)
-	for id := range r.cached {
-		if _, mine := r.graph[id]; mine {
-			all--
+	all := 0.0
+	for id, node := range r.graph {
+		if !r.cached[id] {
+			all += weight(node)
 		}
 	}
 	if all > 0 {
-		p.Fraction = max(p.Fraction, min(sum/float64(all), 1))
+		p.Fraction = max(p.Fraction, min(sum/all, 1))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"strings"
 	"testing"
@@ -140,7 +141,8 @@ func TestSocket_idleConsumers(t *testing.T) {
 	})
 }
 
-// CLIENT-FAIL-21, CLIENT-WS-10: the fraction is over the graph without what was cached, keyed by node, and never goes back;
+// CLIENT-FAIL-21, CLIENT-WS-10: the fraction is over the graph without what was cached, keyed by node, and never goes back; it follows a
+// sampler's steps, because a sampler takes most of the time;
 // progress_state outranks progress; what people see is the display node.
 func TestProgress_CLIENT_FAIL_21(t *testing.T) {
 	t.Parallel()
@@ -169,16 +171,16 @@ func TestProgress_CLIENT_FAIL_21(t *testing.T) {
 		at(0, "3", "KSampler", 0, 0)
 		f.tell(j.client, "progress", map[string]any{"prompt_id": j.id, "node": "3", "value": 1, "max": 4})
 		at(0, "3", "KSampler", 1, 4)
-		state(map[string][3]any{"3": {2, 4, "running"}})
-		at(0.25, "3", "KSampler", 2, 4)
+		state(map[string][3]any{"1": {1, 1, "finished"}, "3": {2, 4, "running"}}) // 1 was cached, whatever the server says of it
+		at(0.455, "3", "KSampler", 2, 4) // 5 of 11: the sampler weighs ten
 		state(map[string][3]any{"3": {3, 4, "running"}, "3.0.5": {1, 9, "finished"}})
-		at(0.375, "3", "KSampler", 3, 4)
+		at(0.682, "3", "KSampler", 3, 4)
 		f.tell(j.client, "progress", map[string]any{"prompt_id": j.id, "node": "9", "value": 1, "max": 9})
-		at(0.375, "3", "KSampler", 3, 4)
+		at(0.682, "3", "KSampler", 3, 4)
 		state(map[string][3]any{"3": {0, 4, "running"}}) // a second pass of the same node
-		at(0.375, "3", "KSampler", 0, 4)
+		at(0.682, "3", "KSampler", 0, 4)
 		state(map[string][3]any{"3": {4, 4, "finished"}, "9": {0.0, 1.0, "running"}})
-		at(0.5, "9", "SaveImage", 0, 1)
+		at(0.909, "9", "SaveImage", 0, 1)
 		f.end(j, "execution_success", nil)
 		at(1, "9", "SaveImage", 0, 1)
 	})
@@ -395,4 +397,41 @@ func TestLink(t *testing.T) {
 			t.Errorf("%s passes", bad)
 		}
 	}
+}
+
+// A long sampler moves the bar; a node that only chooses one does not.
+func TestProgress_samplers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t, "")
+		graph := comfy.Graph{
+			"1": {ClassType: "CheckpointLoaderSimple"}, "2": {ClassType: "KSamplerSelect"}, "3": {ClassType: "SamplerCustomAdvanced"}, "4": {ClassType: "VAEDecode"},
+		}
+		r, err := f.client().Submit(t.Context(), comfy.Submission{Graph: graph, PromptID: comfy.NewPromptID()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		j := f.job(0)
+		f.begin(j)
+		nodes := map[string]any{}
+		last := -1.0
+		tell := func(id string, value, most int, state string, want float64) {
+			t.Helper()
+			nodes[id] = map[string]any{"value": value, "max": most, "state": state, "display_node_id": id}
+			f.tell(j.client, "progress_state", map[string]any{"prompt_id": j.id, "nodes": nodes})
+			synctest.Wait()
+			got := r.Progress().Fraction
+			if math.Abs(got-want/13) > 1e-9 || got < last {
+				t.Errorf("node %s at %d/%d: %.3f after %.3f, want %.3f", id, value, most, got, last, want/13)
+			}
+			last = got
+		}
+		tell("1", 1, 1, "finished", 1)
+		tell("2", 1, 1, "finished", 2)
+		for step := range 21 {
+			tell("3", step, 20, "running", 2+float64(step)/2)
+		}
+		tell("3", 20, 20, "finished", 12)
+		tell("4", 1, 1, "finished", 13)
+	})
 }
