@@ -57,7 +57,6 @@ type weigher struct {
 func (w *weigher) weigh(id string) {
 	n, class := w.graph[id], classOf(w.info, w.graph[id].ClassType)
 	out := &outcome{}
-	w.done[id] = out
 	e, known := effects[n.ClassType]
 	in, used := w.incoming(n, e.from)
 	switch {
@@ -78,6 +77,7 @@ func (w *weigher) weigh(id string) {
 	out.steps = w.levels(n, class)
 	w.count(out.volume)
 	w.sample(n, class, out)
+	w.done[id] = out // only now, so that a node that is linked to itself gets nothing
 }
 
 // gives reports whether a class that is known has an output of one of these types.
@@ -157,6 +157,10 @@ func (w *weigher) usual(n comfy.Node, in volume) volume {
 		return in
 	}
 	own := volume{guessed: in.guessed}
+	sound := in
+	if in.sound { // which has no size that a picture could take over
+		in.width, in.height = 0, 0
+	}
 	own.width, own.height = w.named(n, widthNames, &own.guessed), w.named(n, heightNames, &own.guessed)
 	frames := w.named(n, frameNames, &own.guessed)
 	batch := max(w.named(n, []string{"batch_size"}, &own.guessed), 1)
@@ -164,7 +168,7 @@ func (w *weigher) usual(n comfy.Node, in volume) volume {
 	own.count = max(times(batch, max(frames, 1)), in.count)
 	own.frames = max(in.frames, frames*b2i(frames > 1))
 	if own.empty() {
-		return in
+		return sound
 	}
 	out := own
 	if in.pixels() > own.pixels() {
@@ -234,14 +238,15 @@ func (w *weigher) repeat(n comfy.Node, class *comfy.Class, out *outcome, used []
 
 // levels returns how many steps the noise levels make that a node gives.
 func (w *weigher) levels(n comfy.Node, class *comfy.Class) []amount {
-	coming := amount{}
+	coming, guessed := amount{}, false
 	for _, v := range n.Inputs {
 		if l, ok := asLink(v); ok {
-			if from := w.stepsOf(l); from.known || from.n > 0 {
-				coming = amount{math.Max(coming.n, from.n), from.known && (coming.known || coming.n == 0), false}
-			}
+			from := w.stepsOf(l)
+			coming.n, coming.known = math.Max(coming.n, from.n), coming.known || from.known
+			guessed = guessed || from.n > 0 && !from.known
 		}
 	}
+	coming.known = coming.known && !guessed
 	if !givesLevels(class, n.ClassType) {
 		return []amount{coming}
 	}
