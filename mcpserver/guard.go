@@ -138,7 +138,7 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request, req *request, who 
 		s.begin()
 		defer s.end()
 	}
-	s.forward(w, r, req, b)
+	s.forward(w, r, req, e, b)
 }
 
 // admit decides in which session a message is served, if in any; leave is called when it has been.
@@ -172,7 +172,7 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, req *request, e e
 }
 
 // forward lets mcp-go serve the message.
-func (s *Server) forward(w http.ResponseWriter, r *http.Request, req *request, b []byte) {
+func (s *Server) forward(w http.ResponseWriter, r *http.Request, req *request, e envelope, b []byte) {
 	ctx, cancel, release := callsOf(r.Context())
 	defer release()
 	answered := func() {}
@@ -184,7 +184,12 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, req *request, b
 	out.answered = answered // before the answer is out: who has it may use the id again
 	defer out.close()
 	req.send = out.notify
-	s.http.Handle(out, &server.HTTPRequest{Method: r.Method, URL: r.URL, Header: r.Header, Body: b, Context: withRequest(ctx, req)})
+	ctx = withRequest(ctx, req)
+	if req.session != "" && e.id != nil && e.method == string(mcp.MethodToolsCall) {
+		s.direct(ctx, out, req, b)
+		return
+	}
+	s.http.Handle(out, &server.HTTPRequest{Method: r.Method, URL: r.URL, Header: r.Header, Body: b, Context: ctx})
 }
 
 // enter checks the request's session (MCP-08): there must be one, and it must be the caller's.
@@ -217,7 +222,7 @@ func (s *Server) inSession(w http.ResponseWriter, r *http.Request, req *request,
 		}
 		defer release()
 	}
-	s.forward(w, r, req, nil)
+	s.forward(w, r, req, envelope{}, nil)
 }
 
 // full refuses because a cap is reached (MCP-09).

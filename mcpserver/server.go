@@ -92,6 +92,9 @@ func (s *Server) options() []server.ServerOption {
 	hooks := &server.Hooks{}
 	hooks.AddOnError(s.unreached)
 	hooks.AddAfterListTools(s.showAllowed)
+	hooks.AddAfterInitialize(func(ctx context.Context, _ any, r *mcp.InitializeRequest, _ *mcp.InitializeResult) {
+		s.sessions.greet(requestFrom(ctx).session, r.Params.ClientInfo)
+	})
 	opts := []server.ServerOption{
 		server.WithHooks(hooks),
 		server.WithToolCapabilities(false), // the list is the same for as long as the process lives

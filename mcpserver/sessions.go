@@ -8,11 +8,13 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"hash"
 	"net/http"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 
 	"github.com/comfygate/comfygate/auth"
@@ -39,7 +41,7 @@ func (e *capError) Error() string { return "too many " + e.what }
 // sessions are the legacy sessions of Streamable HTTP, each bound to its principal, and the count of streams. Its size is bounded (MCP-09).
 // An id is 128 random bits, the time, and a MAC over both and the principal: a foreign id is refused before the table is even asked.
 type sessions struct {
-	key    [32]byte
+	macs   sync.Pool // of hash.Hash: to key one anew costs more than to use it
 	bounds Bounds
 	end    func(id string) // tells mcp-go that an idle session has ended
 
@@ -54,12 +56,15 @@ type sessions struct {
 type session struct {
 	owner string
 	used  time.Time
-	busy  int // requests and streams that run in it: a session in use is not idle
+	busy  int                // requests and streams that run in it: a session in use is not idle
+	info  mcp.Implementation // what the client calls itself
 }
 
 func newSessions(b Bounds, end func(id string)) *sessions {
 	s := &sessions{bounds: b, end: end, open: make(map[string]*session), owned: make(map[string]int), streams: make(map[string]int)}
-	rand.Read(s.key[:]) // never fails
+	key := make([]byte, 32)
+	rand.Read(key) // never fails
+	s.macs.New = func() any { return hmac.New(sha256.New, key) }
 	return s
 }
 
@@ -87,7 +92,9 @@ func (s *sessions) issue(owner string) (string, error) {
 }
 
 func (s *sessions) mac(owner string, b []byte) []byte {
-	m := hmac.New(sha256.New, s.key[:])
+	m, _ := s.macs.Get().(hash.Hash)
+	defer s.macs.Put(m)
+	m.Reset()
 	m.Write(b)
 	m.Write([]byte(owner))
 	return m.Sum(nil)[:16]
@@ -112,6 +119,26 @@ func (s *sessions) enter(owner, id string) (leave func(), err error) {
 		one.busy--
 		one.used = time.Now()
 	}, nil
+}
+
+// greet notes what the client of a session calls itself.
+func (s *sessions) greet(id string, info mcp.Implementation) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if one := s.open[id]; one != nil {
+		one.info = mcp.Implementation{Name: info.Name, Version: info.Version} // its icons can be large
+	}
+}
+
+// guest returns a session that was entered, for mcp-go.
+func (s *sessions) guest(id string) guest {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := guest{id: id}
+	if one := s.open[id]; one != nil {
+		g.info = one.info
+	}
+	return g
 }
 
 func (s *sessions) forget(id string) {

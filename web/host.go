@@ -104,6 +104,9 @@ func onLoopback(r *http.Request) bool {
 	if !ok {
 		return true // the stricter rule
 	}
+	if tcp, ok := addr.(*net.TCPAddr); ok {
+		return tcp.AddrPort().Addr().Unmap().IsLoopback()
+	}
 	ap, err := netip.ParseAddrPort(addr.String())
 	return err != nil || ap.Addr().Unmap().IsLoopback()
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"strconv"
 	"time"
@@ -54,14 +55,17 @@ func (s *Server) handler() http.Handler {
 
 // headers go with every answer (T15). A handler may set others.
 func (*Server) headers(next http.Handler) http.Handler {
+	// Shared by all answers: whoever sets one replaces its list, and whoever adds to one copies it.
+	always := http.Header{
+		"X-Content-Type-Options":       {"nosniff"},
+		"X-Frame-Options":              {"DENY"},
+		"Referrer-Policy":              {"no-referrer"},
+		"Content-Security-Policy":      {"default-src 'none'; frame-ancestors 'none'"},
+		"Cross-Origin-Resource-Policy": {"same-origin"},
+		"Cache-Control":                {"no-store"},
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("X-Frame-Options", "DENY")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		h.Set("Cache-Control", "no-store")
+		maps.Copy(w.Header(), always)
 		// The connection may have had a request before, whose last write set a deadline.
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // some writers of tests cannot
 		next.ServeHTTP(w, r)
