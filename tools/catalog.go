@@ -9,6 +9,10 @@ func All(env Env) ([]Tool, error) {
 	e := &env
 	e.lists = &inventory{server: e.Server, rules: e.Rules}
 	e.glance = &glance{}
+	var err error
+	if e.bounds, err = e.limits(); err != nil {
+		return nil, err
+	}
 	e.digests = &digests{}
 	e.own = make(map[string]bool)
 	own, err := e.ownTools()

@@ -2,6 +2,7 @@ package tools
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"time"
@@ -34,6 +35,7 @@ type Env struct {
 
 	lists  *inventory
 	glance *glance
+	bounds json.RawMessage // for status
 
 	digests *digests
 	own     map[string]bool // saved workflows that are tools; not changed after All

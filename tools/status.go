@@ -125,16 +125,16 @@ func (e *Env) oneJob(ctx context.Context, c Caller, j jobs.Job, wait time.Durati
 
 // A statusView is everything, as status tells it.
 type statusView struct {
-	Status   string         `json:"status"` // healthy, degraded, unhealthy
-	Version  string         `json:"version"`
-	Server   serverView     `json:"server"`
-	Limits   map[string]any `json:"limits"`
-	Rates    []limits.Quota `json:"rates"`
-	Places   limits.Usage   `json:"places"`
-	Queue    queueView      `json:"queue"`
-	Jobs     []jobView      `json:"jobs"`
-	Security securityView   `json:"security"`
-	Output   string         `json:"output_folder,omitempty"` // where full pictures are saved
+	Status   string          `json:"status"` // healthy, degraded, unhealthy
+	Version  string          `json:"version"`
+	Server   serverView      `json:"server"`
+	Limits   json.RawMessage `json:"limits"`
+	Rates    []limits.Quota  `json:"rates"`
+	Places   limits.Usage    `json:"places"`
+	Queue    queueView       `json:"queue"`
+	Jobs     []jobView       `json:"jobs"`
+	Security securityView    `json:"security"`
+	Output   string          `json:"output_folder,omitempty"` // where full pictures are saved
 }
 
 // A serverView is ComfyUI.
@@ -181,7 +181,7 @@ func (e *Env) overall(ctx context.Context, c Caller) (Result, error) {
 		Server: serverView{
 			Backend: e.Settings.Backend, Reachable: err == nil, Version: clean(h.Info.Version, 40), BelowFloor: h.Info.BelowFloor, Breaker: h.Breaker,
 		},
-		Limits:   e.limits(),
+		Limits:   e.bounds,
 		Rates:    e.Rates.Remaining(c.Principal.Name),
 		Places:   e.Places.Usage(c.Principal.Name),
 		Queue:    queueView{Queued: stats.Queued, Running: stats.Running, SlotsPerServer: h.Slots},
@@ -219,8 +219,8 @@ func (e *Env) overall(ctx context.Context, c Caller) (Result, error) {
 	return Result{Text: text, Structured: v}, nil
 }
 
-// limits are the bounds in force (C1.3, C1.4).
-func (e *Env) limits() map[string]any {
+// limits are the bounds in force (C1.3, C1.4), written once: they hold as long as the process.
+func (e *Env) limits() (json.RawMessage, error) {
 	s := e.Settings
 	m := map[string]any{
 		"max_width": s.MaxWidth, "max_height": s.MaxHeight, "max_steps": s.MaxSteps, "max_cfg": s.MaxCFG, "max_count": s.MaxBatch,
@@ -231,7 +231,7 @@ func (e *Env) limits() map[string]any {
 	for name, n := range s.Figures {
 		m[name] = n
 	}
-	return m
+	return json.Marshal(m)
 }
 
 // glanceEvery is how old what status tells of ComfyUI may be; glanceWait bounds how long it waits to learn it.
