@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"time"
 )
 
@@ -30,6 +31,10 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, binary string, stdout, stderr io.Writer) int {
+	only := ""
+	if len(args) == 2 && args[0] == "-only" { // one section: words of its name
+		only, args = args[1], nil
+	}
 	if len(args) > 0 { // this program is its own baseline
 		if err := bare(ctx, args); err != nil {
 			fmt.Fprintln(stderr, "bench:", err)
@@ -52,6 +57,9 @@ func run(ctx context.Context, args []string, binary string, stdout, stderr io.Wr
 		{"generate", measureGenerate},
 		{"pictures", measurePictures},
 	} {
+		if !strings.Contains(m.name, only) {
+			continue
+		}
 		rows, err := m.run(ctx, binary)
 		if err != nil {
 			fmt.Fprintf(stderr, "bench: %s: %v\n", m.name, err)

@@ -83,6 +83,12 @@ func rawCopy(name string, data []byte) error {
 	return err
 }
 
+// What generate asks of a preview over stdio.
+const (
+	previewSide  = 768
+	previewBytes = 75_000
+)
+
 // previewWork is the median of a first preview of a fresh picture, as generate makes one.
 func previewWork(ctx context.Context, store *images.Store) (time.Duration, error) {
 	picture := image.NewNRGBA(image.Rect(0, 0, 1024, 1024))
@@ -107,7 +113,7 @@ func previewWork(ctx context.Context, store *images.Store) (time.Duration, error
 	s, err := load(20, 1, func() error {
 		id := ids[0]
 		ids = ids[1:]
-		_, err := store.Preview(ctx, "bench", id, 768, 75_000)
+		_, err := store.Preview(ctx, "bench", id, previewSide, previewBytes)
 		return err
 	})
 	if err != nil {

@@ -21,6 +21,28 @@ func load(n, c int, call func() error) (sample, error) {
 	return burst(n, c, call)
 }
 
+// rounds is how often two sides that are compared take turns, so that what else the machine does meets both alike.
+const rounds = 20
+
+// versus makes n calls of each of two sides, and returns the quickest round of each: others on the machine only ever add.
+func versus(n, c int, ours, base func() error) (o, b sample, err error) {
+	for i := range 1 + rounds {
+		for _, side := range []struct {
+			best *sample
+			call func() error
+		}{{&o, ours}, {&b, base}} {
+			s, err := burst(max(n/rounds, c), c, side.call)
+			if err != nil {
+				return o, b, err
+			}
+			if i > 0 && (side.best.wall == 0 || s.wall < side.best.wall) { // the first round warms up
+				*side.best = s
+			}
+		}
+	}
+	return o, b, nil
+}
+
 func burst(n, c int, call func() error) (sample, error) {
 	var (
 		mu    sync.Mutex
@@ -61,6 +83,12 @@ func burst(n, c int, call func() error) (sample, error) {
 func (s sample) p50() time.Duration { return s.each[len(s.each)/2] }
 
 func (s sample) perSecond() float64 { return float64(len(s.each)) / s.wall.Seconds() }
+
+// median of list, which it sorts.
+func median[T int64 | time.Duration](list []T) T {
+	slices.Sort(list)
+	return list[len(list)/2]
+}
 
 func ms(d time.Duration) string { return fmt.Sprintf("%.2f ms", float64(d)/float64(time.Millisecond)) }
 
