@@ -84,6 +84,8 @@ type HTTP struct {
 	TrustedProxies        []netip.Prefix
 	PublicURL             string // without trailing slash; empty: none
 	SSE                   bool
+	TLSCert, TLSKey       string // paths; both or neither
+	TLSClientCA           string
 }
 
 // ComfyUI is the server that makes the pictures.
@@ -181,18 +183,6 @@ type Audit struct {
 	Sinks             []string // URLs, or stdout; with required: before it
 	SinkToken         Secret
 	SinkSecret        Secret
-
-	RotateHours       int           // 0: off
-	RetentionDays     int           // 0: off
-	RetentionBytes    int64         // 0: off
-	CheckpointRecords int           // new records that call for a checkpoint
-	CheckpointEvery   time.Duration // if there are new ones
-	Origin            string        // empty: the signing key's name
-	SigningKey        Secret
-	Privacy           []string // class=mode
-	Sinks             []string // URLs, or stdout; with required: before it
-	SinkToken         Secret
-	SinkSecret        Secret
 }
 
 // Retry is how failing connections to ComfyUI are met.
@@ -244,11 +234,23 @@ type Policy struct {
 	DeniedPrincipals  []string
 }
 
+// OIDC is an OpenID provider.
+type OIDC struct {
+	Issuer        string // empty: none
+	Audience      []string
+	Claim         string
+	RequireScopes bool
+	CA            string // path
+}
+
 // Auth is who callers are.
 type Auth struct {
 	StdioPrincipal string
 	Tokens         Secret            // name:sha256hex[:role],…; its form is checked, auth reads it
 	Roles          map[string]string // principal → viewer, operator or admin
+	Certificates   []string          // NAME=principal; see CertificateOwners
+	TokenStore     string            // path; empty: tokens.yaml in the data folder
+	OIDC           OIDC
 }
 
 // Jobs is the life of jobs.

@@ -105,6 +105,16 @@ var samples = map[string]struct {
 	"LIMITS__BUDGET_PER_DAY":           {"10000", []string{"0", "-1", "lots"}},
 	"LIMITS__VRAM_FACTOR":              {"0.8", []string{"0", "-1", "NaN"}},
 	"LIMITS__VRAM_RESERVE_GB":          {"2.5", []string{"-1", "1 GB"}},
+	"HTTP__TLS_CERT":                   {"/etc/cert.pem", nil},
+	"HTTP__TLS_KEY":                    {"/etc/key.pem", nil},
+	"HTTP__TLS_CLIENT_CA":              {"/etc/ca.pem", nil},
+	"AUTH__CERTIFICATES":               {"DNS:a.example.org=anna,URI:spiffe://x/y=ben", []string{"anna", "DNS:a", "DNS:a=a b", "a=b"}},
+	"AUTH__TOKEN_STORE":                {"/etc/tokens.yaml", nil},
+	"AUTH__OIDC_ISSUER":                {"https://login.example.org", nil},
+	"AUTH__OIDC_AUDIENCE":              {"https://a.example.org/mcp,b", []string{","}},
+	"AUTH__OIDC_CLAIM":                 {"email", nil},
+	"AUTH__OIDC_REQUIRE_SCOPES":        {"false", []string{"maybe"}},
+	"AUTH__OIDC_CA":                    {"/etc/ca.pem", nil},
 	"POLICY__FILE":                     {"@team", nil},
 	"POLICY__MODEL_EXTENSIONS":         {".safetensors", []string{"safetensors", ".ckpt", ".pth", ".safetensors,.pkl"}}, // SC-52
 	"POLICY__UPSCALE_EXTENSIONS":       {".pth,.pt", []string{"*"}},
@@ -128,17 +138,6 @@ var samples = map[string]struct {
 	"AUDIT__SINKS":                     {"stdout,required:syslog+tcp://log.example:601,otlp+https://otel.example/v1/logs", []string{"http://x", "syslog+tcp://x", "webhook+https://a:b@x/", "webhook+https://x/?a=b", "stderr"}},
 	"AUDIT__SINK_TOKEN":                {"a bearer token", []string{"a\nbcd"}},
 	"AUDIT__SINK_SECRET":               {"0123456789abcdef", []string{"15-characters-x"}},
-	"AUDIT__ROTATE_HOURS":              {"off", []string{"0", "daily"}},
-	"AUDIT__RETENTION_DAYS":            {"90", []string{"0", "-1"}},
-	"AUDIT__RETENTION_BYTES":           {"1073741824", []string{"0", "1024"}},
-	"AUDIT__CHECKPOINT_RECORDS":        {"100", []string{"off"}},
-	"AUDIT__CHECKPOINT_SECONDS":        {"10", []string{"0"}},
-	"AUDIT__ORIGIN":                    {"example.org/studio-7", []string{"a b", "x/", "a\nb"}},
-	"AUDIT__SIGNING_KEY":               {"PRIVATE+KEY+example.org/x+00000000+AAAA", []string{"example.org/x+00000000+AAAA", "PRIVATE+KEY+x"}},
-	"AUDIT__PRIVACY":                   {"prompts=redact,sessions=hash", []string{"prompts", "prompts=off", "faces=hash"}},
-	"AUDIT__SINKS":                     {"stdout,required:syslog+tcp://log.example:601,otlp+https://otel.example/v1/logs", []string{"http://x", "syslog+tcp://x", "webhook+https://a:b@x/", "webhook+https://x/?a=b", "stderr"}},
-	"AUDIT__SINK_TOKEN":                {"a bearer token", []string{"a\nbcd"}},
-	"AUDIT__SINK_SECRET":               {"0123456789abcdef", []string{"short"}},
 	"RETRY__CIRCUIT_BREAKER_THRESHOLD": {"3", nil},
 	"RETRY__CIRCUIT_BREAKER_RESET":     {"30", nil},
 	"RETRY__MAX_RETRIES":               {"0", nil},
@@ -148,7 +147,11 @@ var samples = map[string]struct {
 
 // company is what some settings need beside them.
 var company = map[string]string{
-	"HTTP__USERNAME": "HTTP__PASSWORD=xxxx", "HTTP__PASSWORD": "HTTP__USERNAME=x",
+	"HTTP__TLS_CERT": "HTTP__TLS_KEY=x", "HTTP__TLS_KEY": "HTTP__TLS_CERT=x",
+	"HTTP__TLS_CLIENT_CA": "HTTP__TLS_CERT=x HTTP__TLS_KEY=x AUTH__CERTIFICATES=DNS:a=b",
+	"AUTH__CERTIFICATES":  "HTTP__TLS_CERT=x HTTP__TLS_KEY=x HTTP__TLS_CLIENT_CA=x",
+	"AUTH__OIDC_ISSUER":   "AUTH__OIDC_AUDIENCE=x",
+	"HTTP__USERNAME":      "HTTP__PASSWORD=xxxx", "HTTP__PASSWORD": "HTTP__USERNAME=x",
 	"COMFYUI__USERNAME": "COMFYUI__PASSWORD=xxxx", "COMFYUI__PASSWORD": "COMFYUI__USERNAME=x",
 }
 
@@ -161,7 +164,7 @@ func docs() []config.Doc {
 }
 
 func with(name string, more ...string) []string {
-	if c, ok := company[name]; ok {
+	for _, c := range strings.Fields(company[name]) {
 		more = append(more, ours+c)
 	}
 	return more
