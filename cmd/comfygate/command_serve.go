@@ -175,8 +175,7 @@ func (h *house) announce(warnings []string) {
 	}
 	h.log.Info("started", zap.String("version", version), zap.String("transport", h.cfg.Server.Transport),
 		zap.String("backend", h.cfg.ComfyUI.Backend), zap.String("comfyui", h.upstream()))
-	if h.client.Insecure() { // SC-15: said and recorded at each start
-		h.log.Warn("ComfyUI is reached in clear text over the network", zap.String("comfyui", h.client.Redacted()))
+	if h.client.Insecure() { // SC-15: said, among the settings' warnings, and recorded at each start
 		h.note(audit.InsecureTransport, nil)
 	}
 }
