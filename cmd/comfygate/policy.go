@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/signal"
 
 	"go.uber.org/zap"
 
@@ -58,33 +56,18 @@ func oneOfRoles(cfg config.Config, rules *policy.Rules) error {
 	return nil
 }
 
-// watchPolicy keeps the policy in force until the house is closed: it follows the file, and looks at once at a SIGHUP.
-func (h *house) watchPolicy(ctx context.Context) (err error) {
+// openPolicy reads the policy; from then on it is followed.
+func (h *house) openPolicy(ctx context.Context) (err error) {
 	h.policy, err = openPolicy(h.cfg, func(was, is *policy.Rules) {
 		h.log.Info("policy changed", zap.String("was", was.Hash()), zap.String("is", is.Hash()))
 		h.event(ctx, audit.Record{Name: audit.PolicyChanged, PolicyHash: is.Hash(), Detail: map[string]string{"was": was.Hash()}})
-	}, func(err error) {
-		h.log.Error("the policy file changed and is broken; the last good policy stays in force", zap.Error(err))
+	}, func(error) {
 		h.event(ctx, audit.Record{Name: audit.PolicyRejected, PolicyHash: h.policy.Hash()})
 	})
-	if err != nil || h.cfg.Policy.File == "" {
-		return err
+	if err == nil && h.cfg.Policy.File != "" {
+		h.follow(ctx, followed{"policy", h.policy.Reload})
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	again := make(chan os.Signal, 1)
-	signal.Notify(again, reloadSignals...)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		h.policy.Watch(ctx, again)
-	}()
-	h.later("policy", func(context.Context) error {
-		signal.Stop(again)
-		cancel()
-		<-done
-		return nil
-	})
-	return nil
+	return err
 }
 
 // event records what happened to the house itself.

@@ -1,4 +1,4 @@
-// Package live keeps the policy that is in force: read from a file, read again when the file changes. A file that is broken changes
+// Package live keeps the policy that is in force: read from a file, and again whenever [Policy.Reload] finds that it changed. A file that is broken changes
 // nothing; the last good policy stays (POL-02).
 package live
 
@@ -12,13 +12,9 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/comfygate/comfygate/policy"
 )
-
-// Every is how often the file is looked at.
-const Every = 2 * time.Second
 
 // Config of a [Policy].
 type Config struct {
@@ -38,7 +34,8 @@ type Policy struct {
 
 	mu   sync.Mutex // of reading
 	seen [sha256.Size]byte
-	bad  string // why the file as it was last seen is not in force
+	gone bool  // the file could not be read
+	bad  error // why the file as it was last seen is not in force
 }
 
 // Open reads the policy, or says every fault of it.
@@ -91,21 +88,19 @@ func (p *Policy) Reload() error {
 	defer p.mu.Unlock()
 	data, err := p.read()
 	if err != nil {
+		p.gone = true
 		return p.reject(err)
 	}
 	sum := sha256.Sum256(data)
-	switch same := sum == p.seen; {
-	case same && p.bad == "":
-		return nil
-	case same:
-		return errors.New(p.bad)
+	if sum == p.seen && !p.gone {
+		return p.bad
 	}
-	p.seen = sum
+	p.seen, p.gone = sum, false
 	rules, err := p.compile(data)
 	if err != nil {
 		return p.reject(err)
 	}
-	p.bad = ""
+	p.bad = nil
 	was := p.rules.Swap(rules)
 	if p.cfg.Changed != nil && was.Hash() != rules.Hash() {
 		p.cfg.Changed(was, rules)
@@ -114,29 +109,11 @@ func (p *Policy) Reload() error {
 }
 
 func (p *Policy) reject(err error) error {
-	if p.bad != err.Error() && p.cfg.Rejected != nil {
+	if (p.bad == nil || p.bad.Error() != err.Error()) && p.cfg.Rejected != nil {
 		p.cfg.Rejected(err)
 	}
-	p.bad = err.Error()
+	p.bad = err
 	return err
-}
-
-// Watch looks at the file every [Every], and at once when again is told, until ctx ends. It looks by reading: a folder that is mounted, as
-// Kubernetes does, changes without a word.
-func (p *Policy) Watch(ctx context.Context, again <-chan os.Signal) {
-	tick := time.NewTicker(Every)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		case <-again:
-		}
-		if err := p.Reload(); err != nil {
-			continue // Rejected was told
-		}
-	}
 }
 
 func (p *Policy) compile(data []byte) (*policy.Rules, error) {

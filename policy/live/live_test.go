@@ -1,22 +1,14 @@
 package live_test
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
-	"testing/synctest"
-	"time"
-
-	"go.uber.org/goleak"
 
 	"github.com/comfygate/comfygate/policy"
 	"github.com/comfygate/comfygate/policy/live"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
 	open   = "version: 1\nrules: [{id: all, effect: allow}]\n"
@@ -35,68 +27,56 @@ func request() policy.Request {
 }
 
 // POL-02: a change comes into force as a whole, a broken file changes nothing, and both are told, once.
-func TestWatch_POL02(t *testing.T) {
+func TestReload_POL02(t *testing.T) {
 	t.Parallel()
 	name := filepath.Join(t.TempDir(), "policy.yaml")
 	write(t, name, open)
-	synctest.Test(t, func(t *testing.T) {
-		var mu sync.Mutex
-		var told []string
-		tell := func(text string) { mu.Lock(); told = append(told, text); mu.Unlock() }
-		p, err := live.Open(live.Config{
-			File:     name,
-			Changed:  func(was, is *policy.Rules) { tell("changed " + was.Hash()[:4] + is.Hash()[:4]) },
-			Rejected: func(err error) { tell("rejected " + err.Error()) },
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		again := make(chan os.Signal)
-		go p.Watch(ctx, again)
-		first := p.Hash()
-		turn := func() { time.Sleep(live.Every + time.Millisecond); synctest.Wait() }
-		decides := func(when, rule string) {
-			t.Helper()
-			if d := p.Decide(t.Context(), request()); d.Rule != rule || d.Policy != p.Hash() {
-				t.Errorf("%s: %+v", when, d)
+	var told []string
+	p, err := live.Open(live.Config{
+		File:     name,
+		Changed:  func(was, is *policy.Rules) { told = append(told, "changed "+was.Hash()[:4]+is.Hash()[:4]) },
+		Rejected: func(err error) { told = append(told, "rejected "+err.Error()) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := p.Hash()
+	decides := func(when, rule string, broken bool) {
+		t.Helper()
+		for range 2 { // to look again changes nothing
+			if err := p.Reload(); (err != nil) != broken {
+				t.Errorf("%s: %v", when, err)
 			}
 		}
-		decides("at first", "all")
-		turn()
-		write(t, name, "version: 1\nrules: [{id: all, effect: alow}]\n")
-		turn()
-		turn()
-		decides("after a broken file", "all")
-		if p.Hash() != first {
-			t.Error("a broken file changed the hash")
+		if d := p.Decide(t.Context(), request()); d.Rule != rule || d.Policy != p.Hash() {
+			t.Errorf("%s: %+v", when, d)
 		}
-		write(t, name, closed)
-		again <- os.Interrupt // any signal: at once, not after the pause
-		synctest.Wait()
-		decides("after a change", "shut")
-		if p.Offers(request()) {
-			t.Error("a tool is offered that is denied")
-		}
-		if err := os.Remove(name); err != nil {
-			t.Fatal(err)
-		}
-		turn()
-		decides("after the file is gone", "shut")
-		write(t, name, open)
-		turn()
-		decides("after it came back", "all")
-		if p.Hash() != first || !p.AllowModel(policy.Checkpoint, "a.safetensors") {
-			t.Error("the same file is another policy")
-		}
-		cancel()
-		synctest.Wait()
-		mu.Lock()
-		defer mu.Unlock()
-		if got := strings.Join(told, "\n"); len(told) != 4 || !strings.Contains(got, `effect: "alow" is neither`) || strings.Count(got, "changed") != 2 {
-			t.Errorf("told: %s", got)
-		}
-	})
+	}
+	decides("at first", "all", false)
+	write(t, name, "version: 1\nrules: [{id: all, effect: alow}]\n")
+	decides("after a broken file", "all", true)
+	if p.Hash() != first {
+		t.Error("a broken file changed the hash")
+	}
+	write(t, name, closed)
+	decides("after a change", "shut", false)
+	if p.Offers(request()) {
+		t.Error("a tool is offered that is denied")
+	}
+	if err := os.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	decides("after the file is gone", "shut", true)
+	write(t, name, closed)
+	decides("after it came back", "shut", false)
+	write(t, name, open)
+	decides("after it is as at first", "all", false)
+	if p.Hash() != first || !p.AllowModel(policy.Checkpoint, "a.safetensors") || !p.AllowNode(policy.Node{Class: "KSampler", Module: "nodes"}) {
+		t.Error("the same file is another policy")
+	}
+	if got := strings.Join(told, "\n"); len(told) != 4 || !strings.Contains(got, `effect: "alow" is neither`) || strings.Count(got, "changed") != 2 {
+		t.Errorf("told: %s", got)
+	}
 }
 
 func TestOpen(t *testing.T) {
