@@ -30,3 +30,13 @@ func (s *Store) CacheBytes() (held, bound int) {
 	defer s.cache.mu.Unlock()
 	return s.cache.size, s.cache.max
 }
+
+// StripFile is the filter of a file's type, by its end in the store.
+func StripFile(dst io.Writer, src io.Reader, ext string, o StripOptions) (Info, error) {
+	for _, t := range fileTypes {
+		if t.ext == ext {
+			return t.strip(newFilter(dst, src, Format(ext), o))
+		}
+	}
+	return Info{}, &TypeError{Got: ext}
+}

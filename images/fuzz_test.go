@@ -7,6 +7,7 @@ import (
 	"image/jpeg"
 	"image/png"
 	"io"
+	"slices"
 	"testing"
 
 	"golang.org/x/image/webp"
@@ -102,4 +103,61 @@ func fuzzStrip(t *testing.T, f images.Format, b []byte, decode func(io.Reader) (
 		samePixels(t, want, got)
 	}
 	return out.Bytes()
+}
+
+// FuzzStripFile filters files that are no pictures, as the type that kind says. What comes out is no larger than what went in, filters to
+// itself, and needs no more memory than its bounds allow.
+func FuzzStripFile(f *testing.F) {
+	exts := []string{"gif", "mp4", "mov", "m4a", "webm", "mkv", "flac", "mp3", "opus", "wav", "glb"}
+	for _, s := range samples() {
+		if i := slices.Index(exts, s.ext); i >= 0 {
+			f.Add(byte(i), s.data)
+		}
+	}
+	f.Fuzz(func(t *testing.T, kind byte, b []byte) {
+		ext := exts[int(kind)%len(exts)]
+		o := images.StripOptions{Bounds: images.Bounds{Pixels: 1 << 16, Bytes: 1 << 20}, Frames: 50}
+		var out, again, kept bytes.Buffer
+		if _, err := images.StripFile(&out, bytes.NewReader(b), ext, o); err != nil {
+			_, corrupt := errors.AsType[*images.CorruptError](err)
+			_, bounds := errors.AsType[*images.BoundsError](err)
+			if !corrupt && !bounds {
+				t.Fatalf("an error of another kind: %v", err)
+			}
+			return
+		}
+		if out.Len() > len(b)+128 {
+			t.Errorf("%s: %d bytes became %d", ext, len(b), out.Len())
+		}
+		if _, err := images.StripFile(&again, bytes.NewReader(out.Bytes()), ext, o); err != nil || !bytes.Equal(out.Bytes(), again.Bytes()) {
+			t.Errorf("%s: filtered again it differs (%v)\n%q\n%q", ext, err, out.Bytes(), again.Bytes())
+		}
+		o.Keep = true
+		if _, err := images.StripFile(&kept, bytes.NewReader(b), ext, o); err != nil {
+			t.Errorf("%s: kept: %v", ext, err)
+		}
+	})
+}
+
+// FuzzStripAnimation filters animations of the formats that pictures have too.
+func FuzzStripAnimation(f *testing.F) {
+	f.Add(true, apngSample(true))
+	f.Add(false, webpSample())
+	f.Add(true, testdata(f, "animated.png"))
+	f.Add(false, testdata(f, "animated.webp"))
+	f.Fuzz(func(t *testing.T, isPNG bool, b []byte) {
+		format := map[bool]images.Format{true: images.PNG, false: images.WebP}[isPNG]
+		o := images.StripOptions{Bounds: images.Bounds{Pixels: 1 << 16, Bytes: 1 << 20}, Frames: 50}
+		var out, again bytes.Buffer
+		info, err := images.Strip(&out, bytes.NewReader(b), format, o)
+		if err != nil {
+			return
+		}
+		if info.Frames > o.Frames || out.Len() > len(b)+64 {
+			t.Errorf("%d frames, %d bytes of %d", info.Frames, out.Len(), len(b))
+		}
+		if got, err := images.Strip(&again, bytes.NewReader(out.Bytes()), format, o); err != nil || !bytes.Equal(out.Bytes(), again.Bytes()) || got != info {
+			t.Errorf("filtered again it differs (%v)", err)
+		}
+	})
 }
