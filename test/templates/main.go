@@ -17,6 +17,7 @@ import (
 	"os/signal"
 
 	"github.com/comfygate/comfygate/comfy"
+	"github.com/comfygate/comfygate/policy"
 )
 
 func main() {
@@ -30,6 +31,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	url := flags.String("url", "", "the ComfyUI")
 	base := flags.String("base", "", "its base directory, for files that cannot be uploaded")
+	cases := flags.String("cases", "comfy/workflow/testdata/ui", "folder of workflows whose pixels are known")
 	misses := flags.Int("misses", 3, "how many open templates may be refused")
 	if err := flags.Parse(args); err != nil {
 		return 2
@@ -38,7 +40,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		_, _ = fmt.Fprintln(stderr, "say which server: templates -url URL [-base DIR] [-misses N]")
 		return 2
 	}
-	s, err := connect(*url, *base)
+	s, err := connect(*url, *base, *cases)
 	if err != nil {
 		_, _ = fmt.Fprintln(stderr, err)
 		return 1
@@ -58,13 +60,19 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 // A server is the ComfyUI under test.
 type server struct {
 	url, base string
+	cases     string // folder of workflows whose pixels are known
 	client    *comfy.Client
+	rules     *policy.Rules
 	info      *comfy.ObjectInfo
 }
 
-func connect(url, base string) (*server, error) {
+func connect(url, base, cases string) (*server, error) {
+	rules, err := policy.New(policy.Config{})
+	if err != nil {
+		return nil, err
+	}
 	client, err := comfy.New(comfy.Config{URL: url})
-	return &server{url: url, base: base, client: client}, err
+	return &server{url: url, base: base, cases: cases, client: client, rules: rules}, err
 }
 
 func (s *server) judge(ctx context.Context, out io.Writer, misses int) (bool, error) {
@@ -77,5 +85,7 @@ func (s *server) judge(ctx context.Context, out io.Writer, misses int) (bool, er
 	if err != nil {
 		return false, err
 	}
-	return report.print(out, misses), nil
+	ok := report.print(out, misses)
+	wrong, err := s.pixels(ctx, out)
+	return ok && wrong == 0, err
 }

@@ -8,7 +8,6 @@ import (
 	"image"
 	"image/png"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/comfygate/comfygate/comfy"
@@ -106,7 +105,7 @@ func (s *server) template(ctx context.Context, data []byte) (verdict, error) {
 		return verdict{ours: true, refused: []string{explain(err)}}, nil
 	}
 	v.nodes, v.offers, v.faults = len(converted.Graph), len(converted.Offers), len(workflow.Fit(converted.Graph, s.info))
-	v.denied = denied(converted.Graph, s.info)
+	v.denied = s.denied(ctx, converted.Graph)
 	a, err := s.post(ctx, converted.Graph)
 	if err != nil {
 		return v, err
@@ -130,20 +129,16 @@ func explain(err error) string {
 	return "the server lacks " + strings.Join(list, ", ")
 }
 
-// denied says what policy denies of a graph's nodes by default: those of paid services, and what reads or writes files of its own.
-func denied(g comfy.Graph, info *comfy.ObjectInfo) string {
-	var api, other []string
-	for _, n := range workflow.Nodes(g, info) {
-		switch {
-		case n.API || strings.HasPrefix(n.Module, "comfy_api_nodes"):
-			api = append(api, n.Class)
-		case slices.Contains([]string{"Load3D", "Load3DAnimation"}, n.Class):
-			other = append(other, n.Class)
-		}
+// denied says what the built-in policy says against the nodes and model files of a graph, or nothing.
+func (s *server) denied(ctx context.Context, g comfy.Graph) string {
+	d := s.rules.Decide(ctx, policy.Request{
+		Principal: "templates", Role: policy.Operator, Scopes: []policy.Scope{policy.WorkflowRun}, Transport: "stdio",
+		Tool: "run_workflow", Scope: policy.WorkflowRun, Nodes: workflow.Nodes(g, s.info), Models: workflow.Models(g, s.info),
+	})
+	if d.Allowed {
+		return ""
 	}
-	all := append(api, other...)
-	slices.Sort(all)
-	return strings.Join(slices.Compact(all), ", ")
+	return d.Rule + ": " + d.Reason
 }
 
 // print writes the table, and reports whether no more than so many open templates are refused.
@@ -164,7 +159,7 @@ func (all report) print(out io.Writer, misses int) bool {
 			_, _ = fmt.Fprintf(out, "       %s\n", why)
 		}
 		if v.denied != "" {
-			_, _ = fmt.Fprintf(out, "       policy denies %s\n", v.denied)
+			_, _ = fmt.Fprintf(out, "       policy denies it: %s\n", v.denied)
 		}
 	}
 	_, _ = fmt.Fprintf(out, "\n%-5s %9s %9s %9s %14s %12s\n", "", "templates", "converted", "accepted", "policy denies", "and accepted")
@@ -197,5 +192,3 @@ func (all report) print(out io.Writer, misses int) bool {
 	}
 	return ok
 }
-
-var _ policy.Kind
