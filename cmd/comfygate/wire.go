@@ -325,7 +325,9 @@ func (h *house) serveTools(linkURL func(path string) string) error {
 	if err != nil {
 		return err
 	}
-	list = slices.DeleteFunc(list, func(t tools.Tool) bool { return !slices.Contains(h.cfg.Toolsets.Enabled, t.Toolset) })
+	if list, err = offered(list, h.cfg.Toolsets.Enabled); err != nil {
+		return err
+	}
 	h.mcp, err = mcpserver.New(mcpserver.Config{
 		Name: "comfygate", Title: "comfygate: pictures from ComfyUI", Version: version,
 		WebsiteURL: "https://github.com/comfygate/comfygate", Instructions: instructions,
