@@ -112,7 +112,7 @@ func (s *Server) result(ctx context.Context, c *call, res tools.Result) *mcp.Cal
 	if c.transport == "stdio" {
 		left = budgetStdio
 	}
-	left -= len(res.Text) + 300*len(res.Links)
+	left -= len(res.Text) + len(res.Note) + 300*len(res.Links)
 	pictures := make([]mcp.Content, 0, len(res.Pictures))
 	for _, p := range res.Pictures {
 		if left -= base64.StdEncoding.EncodedLen(len(p.Data)) + 100; left < 0 {
@@ -120,11 +120,15 @@ func (s *Server) result(ctx context.Context, c *call, res tools.Result) *mcp.Cal
 		}
 		pictures = append(pictures, mcp.NewImageContent(base64.StdEncoding.EncodeToString(p.Data), p.MIME))
 	}
-	text := res.Text
+	content := []mcp.Content{mcp.NewTextContent(res.Text)}
+	note := res.Note
 	if n := len(res.Pictures) - len(pictures); n > 0 {
-		text += fmt.Sprintf("\n%d more previews do not fit into one answer: ask get_image for them by id.", n)
+		note += fmt.Sprintf("%d more previews do not fit into one answer: ask get_image for them by id.", n)
 	}
-	out := &mcp.CallToolResult{Content: append([]mcp.Content{mcp.NewTextContent(text)}, pictures...)}
+	if note != "" { // in a block of its own: the text may be JSON
+		content = append(content, mcp.NewTextContent(strings.TrimSpace(note)))
+	}
+	out := &mcp.CallToolResult{Content: append(content, pictures...)}
 	for _, l := range res.Links {
 		link := mcp.NewResourceLink(l.URI, l.Name, "", l.MIME)
 		link.Title = l.Title

@@ -95,11 +95,11 @@ func TestResult_MCP35_budget(t *testing.T) {
 		return list
 	}
 	m := r.last(t)
-	if got := kinds(m); !slices.Equal(got, []string{"text", "image", "resource_link"}) || len(r.body) > 150_000 {
+	if got := kinds(m); !slices.Equal(got, []string{"text", "text", "image", "resource_link"}) || len(r.body) > 150_000 {
 		t.Errorf("%q in %d bytes", got, len(r.body))
 	}
-	if text := m.Result.Content[0].Text; !strings.Contains(text, "3 more previews") {
-		t.Errorf("text %q", text)
+	if text, note := m.Result.Content[0].Text, m.Result.Content[1].Text; text != "four pictures" || !strings.HasPrefix(note, "3 more previews") {
+		t.Errorf("text %q, note %q", text, note)
 	}
 	m = s.stdio(t, local()).initialize().ask(strings.Replace(callLine("1", "generate", `{"prompt":"x"}`), `"_meta":{"progressToken":"t1"}`, `"_meta":{}`, 1))
 	if got := kinds(m); !slices.Equal(got, []string{"text", "image", "image", "image", "image", "resource_link"}) {

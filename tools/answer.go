@@ -150,7 +150,7 @@ func (e *Env) describePicture(c Caller, im images.Image) string {
 func (e *Env) where(c Caller, owner, id, saved string) string {
 	var b strings.Builder
 	if url, lasts := e.url(owner, id); url != "" {
-		fmt.Fprintf(&b, "  Link for %d minutes: %s\n", int(lasts/time.Minute), url)
+		fmt.Fprintf(&b, "  Link for %d minutes: %s\n", int(lasts.Round(time.Minute)/time.Minute), url)
 	}
 	if saved != "" && c.Transport == "stdio" {
 		fmt.Fprintf(&b, "  Saved: %s\n", saved)

@@ -552,7 +552,7 @@ func (fakePlaces) Usage(string) limits.Usage {
 type fakeLinks struct{}
 
 func (fakeLinks) Picture(owner, id string) (string, time.Duration) {
-	return "https://example.org/i/" + owner + "-" + id, 10 * time.Minute
+	return "https://example.org/i/" + owner + "-" + id, 10*time.Minute - time.Millisecond // which passes until it is told
 }
 
 // fieldsOf are the arguments that err blames.

@@ -110,11 +110,7 @@ func (e *Env) oneJob(ctx context.Context, c Caller, j jobs.Job, wait time.Durati
 	if r.Text, err = jsonText(v); err != nil {
 		return Result{}, err
 	}
-	var note string
-	r.Pictures, note = e.previewsWithin(ctx, shown(j), "", inlineBeside(c, r.chars()))
-	if note != "" {
-		r.Text += "\n" + note
-	}
+	r.Pictures, r.Note = e.previewsWithin(ctx, shown(j), "", inlineBeside(c, r.chars()))
 	if p := j.Progress.Preview; !j.Over() && len(p) > 0 {
 		if g, err := e.Pictures.Glimpse(ctx, p, previewSide, bytesIn(previewChars)); err == nil { // one that is no picture is not worth an error
 			r.Pictures = append(r.Pictures, Picture{Data: g.Data, MIME: g.Format.MIME()})

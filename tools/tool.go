@@ -89,6 +89,7 @@ type Cost struct {
 // A Result is what a call answers.
 type Result struct {
 	Text       string
+	Note       string // told after Text in a block of its own, so that a Text of JSON stays JSON
 	Pictures   []Picture
 	Links      []Link
 	Structured any      // for tools with Output, and where MCP__STRUCTURED asks for it; nil otherwise
