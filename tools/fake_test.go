@@ -393,7 +393,8 @@ func newFakeServer() *fakeServer {
 		},
 	}
 	info := &comfy.ObjectInfo{Classes: make(map[string]*comfy.Class)}
-	for _, c := range []*comfy.Class{loader, latent, decode, save, load, sampler} {
+	denied := &comfy.Class{Name: "SecretSave", Module: "custom_nodes.secret", OutputNode: true}
+	for _, c := range []*comfy.Class{loader, latent, decode, save, load, sampler, denied} {
 		info.Classes[c.Name] = c
 	}
 	return &fakeServer{

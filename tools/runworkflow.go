@@ -98,6 +98,15 @@ func (a runArgs) Resolve(ctx context.Context, c Caller) (Plan, error) {
 	if err := p.fault(); err != nil {
 		return nil, err
 	}
+	if w := p.weight; w.Known {
+		tight, err := a.env.fitsVideo(w.Width, w.Height, w.Count, 0)
+		if err != nil {
+			return nil, err
+		}
+		if tight != "" {
+			p.notes = append(p.notes, tight)
+		}
+	}
 	return &runPlan{prepared: p, env: a.env, args: a}, nil
 }
 

@@ -2,18 +2,25 @@ package tools
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/comfygate/comfygate/comfy"
 	"github.com/comfygate/comfygate/comfy/workflow"
 	"github.com/comfygate/comfygate/comfy/workflow/library"
 )
 
+// pictureScheme is before the id in the address of a picture of ours.
+const pictureScheme = "comfygate://images/"
+
+var imageIDs = regexp.MustCompile(idPattern) //nolint:gochecknoglobals // immutable
+
 // offersOf returns the inputs that a workflow offers: those that its sheet declares, or else those that are found in it. hidden are seeds
 // that it does not offer, which still must not stay as they are. A declared input that the graph does not have is a fault.
 func offersOf(src source, conv workflow.Converted, g comfy.Graph, info *comfy.ObjectInfo) (offers, hidden []workflow.Offer, faults workflow.FieldErrors) {
 	if len(src.sheet.Inputs) == 0 {
-		return conv.Offers, nil, nil
+		return withPictures(conv.Offers, g), nil, nil
 	}
 	taken := make(map[workflow.Target]bool)
 	for _, in := range src.sheet.Inputs {
@@ -35,7 +42,22 @@ func offersOf(src source, conv workflow.Converted, g comfy.Graph, info *comfy.Ob
 		}
 		hidden = append(hidden, o)
 	}
-	return offers, hidden, faults
+	return withPictures(offers, g), hidden, faults
+}
+
+// withPictures lets pictures that a graph names by their ids be left out by the caller.
+func withPictures(offers []workflow.Offer, g comfy.Graph) []workflow.Offer {
+	offers = slices.Clone(offers)
+	for i, o := range offers {
+		if o.Kind != workflow.OfferPicture || len(o.Targets) == 0 {
+			continue
+		}
+		value, _ := g[o.Targets[0].Node].Inputs[o.Targets[0].Input].(string)
+		if id := strings.TrimPrefix(value, pictureScheme); imageIDs.MatchString(id) {
+			offers[i].Required, offers[i].Default = false, id
+		}
+	}
+	return offers
 }
 
 // declaredOffer is what a sheet offers, within what the server takes.

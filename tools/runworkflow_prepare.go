@@ -1,6 +1,7 @@
 package tools
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -153,14 +154,18 @@ func (p *prepared) sizes(pictures Pictures, c Caller) (map[string]workflow.Size,
 	return sizes, nil
 }
 
-// merged puts lists of faults together, each once.
+// merged puts lists of faults together, each once, with all that is said of it.
 func merged(lists ...[]workflow.Fault) (all []workflow.Fault) {
-	seen := make(map[string]bool)
+	at := make(map[string]int)
 	for _, f := range slices.Concat(lists...) {
-		if key := f.Node + "\x00" + f.Input + "\x00" + f.Problem; !seen[key] {
-			seen[key] = true
+		key := f.Node + "\x00" + f.Input + "\x00" + f.Problem
+		i, there := at[key]
+		if !there {
+			at[key] = len(all)
 			all = append(all, f)
+			continue
 		}
+		all[i].Fits, all[i].Rule = cmp.Or(all[i].Fits, f.Fits), cmp.Or(all[i].Rule, f.Rule)
 	}
 	return all
 }
@@ -200,10 +205,14 @@ func absent(g comfy.Graph, info *comfy.ObjectInfo, hints []workflow.ModelFileHin
 	return files
 }
 
-// request is what policy judges.
+// request is what policy judges. A model that is not there, or that is hidden, is left out: it is a fault, and a verdict on it would tell
+// the two apart (SC-52).
 func (p *prepared) request() policy.Request {
+	models := slices.DeleteFunc(slices.Clone(p.models), func(m policy.Model) bool {
+		return slices.ContainsFunc(p.missing, func(f workflow.MissingFile) bool { return f.Name == m.Name && f.Folder == string(m.Kind) })
+	})
 	return policy.Request{
-		Models: p.models, Nodes: p.nodes, Width: p.weight.Width, Height: p.weight.Height, Count: p.weight.Count, Steps: p.weight.Steps,
+		Models: models, Nodes: p.nodes, Width: p.weight.Width, Height: p.weight.Height, Count: p.weight.Count, Steps: p.weight.Steps,
 		Pixels: p.weight.Pixels,
 	}
 }
