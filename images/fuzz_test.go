@@ -110,6 +110,9 @@ func fuzzStrip(t *testing.T, f images.Format, b []byte, decode func(io.Reader) (
 func FuzzStripFile(f *testing.F) {
 	exts := []string{"gif", "mp4", "mov", "m4a", "webm", "mkv", "flac", "mp3", "opus", "wav", "glb"}
 	for _, s := range samples() {
+		if s.ext == "opus" {
+			s.data = opusSample("a", "b") // small, so that variants of it are
+		}
 		if i := slices.Index(exts, s.ext); i >= 0 {
 			f.Add(byte(i), s.data)
 		}

@@ -225,6 +225,22 @@ func TestPutResult_bounds(t *testing.T) {
 	}
 }
 
+// WAV: the last chunk's padding need not be there; a length that leaves no whole chunk is damage.
+func TestPutResult_oddWAV(t *testing.T) {
+	t.Parallel()
+	s := openStore(t, images.StoreConfig{})
+	odd := func(says byte, tail string) []byte {
+		return []byte("RIFF" + string([]byte{says, 0, 0, 0}) + "WAVEdata\x03\x00\x00\x00abc" + tail)
+	}
+	for _, b := range [][]byte{odd(15, ""), odd(16, "\x00")} {
+		if out, err := keep(t, s, "a.wav", b); err != nil || out.File.Bytes != int64(len(b)) {
+			t.Errorf("%q: %+v, %v", b, out.File, err)
+		}
+	}
+	_, err := keep(t, s, "a.wav", odd(23, "\x00LIST\x00\x00\x00\x00 and what follows"))
+	wantCorrupt(t, err)
+}
+
 // Every file, cut off anywhere, is refused or ends where a frame does.
 func TestPutResult_cut(t *testing.T) {
 	t.Parallel()

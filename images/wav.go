@@ -1,8 +1,6 @@
 package images
 
-import (
-	"encoding/binary"
-)
+import "encoding/binary"
 
 // stripWAV is a [Strip] for WAV: format and sound stay, everything else becomes a chunk of zeros of the same length. Nothing after the
 // length that the file says is passed on.
@@ -22,10 +20,9 @@ func stripWAV(f *filter) (Info, error) {
 			return Info{}, err
 		}
 		name, size := string(c[:4]), int64(binary.LittleEndian.Uint32(c[4:]))
-		size += size & 1
-		left -= 8 + size
-		if left == -1 { // the last chunk's padding is not always counted, nor there
-			size, left = size-1, 0
+		pad := size & 1
+		if left -= 8 + size + pad; left == -1 && pad == 1 { // the last chunk's padding is not always counted, nor there
+			pad, left = 0, 0
 		}
 		if left < 0 {
 			return Info{}, f.fault("a chunk is longer than the rest of it")
@@ -37,10 +34,10 @@ func stripWAV(f *filter) (Info, error) {
 			move = f.blank
 		}
 		f.write(c[:])
-		if err := move(size); err != nil {
+		if err := move(size + pad); err != nil {
 			return Info{}, err
 		}
-		if left <= 0 && !sound {
+		if left == 0 && !sound {
 			return Info{}, f.fault("it has no sound")
 		}
 	}
