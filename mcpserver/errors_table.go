@@ -445,12 +445,31 @@ func pictureRows() []row {
 		{
 			code: "IMAGE_OUT_OF_BOUNDS", from: "images.BoundsError",
 			meaning: "A picture is larger than allowed, or not of the size that was asked for.",
-			advice:  "Use a smaller picture, or max_side.",
-			match: as(func(e *images.BoundsError) *wording {
-				return &wording{message: fmt.Sprintf("The picture's %s is %d; %d is allowed.", clean(e.What, 40), e.Got, e.Max)}
-			}),
+			advice:  "Use a smaller picture; get_image gives smaller ones by max_side.",
+			match:   as(outOfBounds),
 		},
 	}
+}
+
+// outOfBounds says which bound of a picture was not kept, and what helps against that.
+func outOfBounds(e *images.BoundsError) *wording {
+	w := &wording{message: fmt.Sprintf("The picture's %s is %d; %d is allowed.", clean(e.What, 40), e.Got, e.Max)}
+	switch e.What {
+	case "width", "height": // of a result; what comes in may have any
+		w.message = fmt.Sprintf("ComfyUI made a picture whose %s is %d, where %d was asked for.", e.What, e.Got, e.Max)
+		w.suggestions = []string{"Leave width and height out, so that the model's own size is taken, or choose another model."}
+	case "bytes":
+		w.suggestions = []string{"Use a smaller file. To look at a picture of yours, ask get_image with a smaller max_side or format jpeg."}
+	case "pixels", "side", "memory bytes":
+		w.suggestions = []string{"Use a picture of fewer pixels."}
+	case "aspect":
+		w.suggestions = []string{"Use a picture that is less long and narrow."}
+	case "frames":
+		w.suggestions = []string{"Use a still picture, or an animation of fewer frames."}
+	case "scans", "metadata bytes":
+		w.suggestions = []string{"Save the picture again without extras, as a plain PNG or JPEG."}
+	}
+	return w
 }
 
 // toolRows are codes that tools word themselves.
