@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/comfygate/comfygate/auth"
+	"github.com/comfygate/comfygate/images"
 	"github.com/comfygate/comfygate/mcpserver"
 	"github.com/comfygate/comfygate/policy"
 	"github.com/comfygate/comfygate/tools"
@@ -278,5 +279,28 @@ func TestTool_unknown(t *testing.T) {
 	})
 	if m := s.stdio(t, local()).initialize().ask(callLine("1", "stats", `{}`)); m.Error == nil || m.Error.Message != "Tool not found: there is no stats; did you mean status?" {
 		t.Errorf("stdio: %+v", m.Error)
+	}
+}
+
+// TestErrors_bounds: each bound of a picture is told with what helps against it: max_side only where somebody looks at one.
+func TestErrors_bounds(t *testing.T) {
+	t.Parallel()
+	for what, want := range map[string][2]string{
+		"width":          {"made a picture whose width is 9, where 8 was asked for", "Leave width and height out"},
+		"height":         {"made a picture whose height is 9, where 8 was asked for", "Leave width and height out"},
+		"bytes":          {"bytes is 9; 8 is allowed", "max_side"},
+		"pixels":         {"pixels is 9; 8 is allowed", "fewer pixels"},
+		"side":           {"side is 9; 8 is allowed", "fewer pixels"},
+		"memory bytes":   {"memory bytes is 9; 8 is allowed", "fewer pixels"},
+		"aspect":         {"aspect is 9; 8 is allowed", "less long and narrow"},
+		"frames":         {"frames is 9; 8 is allowed", "still picture"},
+		"scans":          {"scans is 9; 8 is allowed", "plain PNG or JPEG"},
+		"metadata bytes": {"metadata bytes is 9; 8 is allowed", "plain PNG or JPEG"},
+	} {
+		f := mcpserver.Explain(&images.BoundsError{What: what, Got: 9, Max: 8})
+		advice := strings.Join(f.Suggestions, " ")
+		if f.Code != "IMAGE_OUT_OF_BOUNDS" || !strings.Contains(f.Message, want[0]) || !strings.Contains(advice, want[1]) || strings.Contains(advice, "max_side") != (what == "bytes") {
+			t.Errorf("%s: %s %q %q", what, f.Code, f.Message, advice)
+		}
 	}
 }
