@@ -73,7 +73,7 @@ func Open(cfg Config) (*Log, error) {
 	}
 	l.w = newWriter(cfg, start)
 	if s != nil {
-		l.w.tracker = newTracker(cfg, s, l.say)
+		l.w.tracker = newTracker(cfg, s, l.say, l.announce)
 	}
 	if err := l.w.begin(); err != nil && !cfg.FailOpen {
 		return nil, fmt.Errorf("%w: %w", ErrUnwritable, err)
@@ -140,6 +140,21 @@ func (l *Log) say(r Record) {
 	e.done = make(chan error, 1)
 	if err := l.enqueue(e); err != nil {
 		l.cfg.Log.Warn("an event of the audit log itself was not recorded", zap.String("event", r.Name))
+	}
+}
+
+// announce puts an event into the log and waits until it is durable. A log that is closed refuses it; one that closes meanwhile writes it.
+func (l *Log) announce(r Record) error {
+	e := noteEntry(r)
+	e.done = make(chan error, 1)
+	if err := l.enqueue(e); err != nil {
+		return err
+	}
+	select {
+	case err := <-e.done:
+		return err
+	case <-l.quit:
+		return ErrUnwritable
 	}
 }
 

@@ -43,7 +43,13 @@ type tracker struct {
 	records uint64
 	say     func(Record)        // puts an event into the log, without waiting
 	publish func(signed string) // tells a checkpoint to whoever wants it
-	segment func(first uint64)  // told of each new segment; may be nil
+
+	announce    func(Record) error // puts an event into the log, and waits until it is durable
+	retainFor   time.Duration
+	retainBytes int64
+	needed      func() uint64 // the first record that must be kept; nil: none
+	pruneAt     time.Time     // not before; only the tracker's goroutine uses it
+	rotated     atomic.Bool
 
 	target struct {
 		sync.Mutex
@@ -70,13 +76,13 @@ type tracker struct {
 	lastAt  time.Time
 }
 
-func newTracker(cfg Config, s *signer, say func(Record)) *tracker {
-	t := &tracker{
+func newTracker(cfg Config, s *signer, say func(Record), announce func(Record) error) *tracker {
+	return &tracker{
 		folder: folder{fs: cfg.FS, dir: cfg.Dir}, log: cfg.Log, signer: s, origin: cfg.origin(s), trusted: cfg.trustFile(),
 		every: cfg.CheckpointEvery, records: uint64(cfg.CheckpointRecords), say: say, publish: cfg.Checkpointed,
+		announce: announce, retainFor: cfg.RetainFor, retainBytes: cfg.RetainBytes,
 		kick: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}), lastAt: time.Now(),
 	}
-	return t
 }
 
 // follow says how far the log reaches. It never waits.
@@ -113,6 +119,10 @@ func (t *tracker) run() {
 		case <-tick.C:
 			t.advance(true)
 		}
+		if t.rotated.Swap(false) {
+			t.pruneAt = time.Time{}
+		}
+		t.prune(time.Now())
 	}
 }
 
@@ -148,7 +158,12 @@ func (t *tracker) fail(err error) {
 		return
 	}
 	t.log.Warn("the tree of the audit log could not be kept up; it is tried again", zap.String("cause", cause(err)))
-	_ = joinClose(nil, t.hashes, t.notes) // their errors would follow from the one at hand
+	t.unload()
+}
+
+// unload closes the files; what is not in them yet is read again.
+func (t *tracker) unload() {
+	_ = joinClose(nil, t.hashes, t.notes) // what of them is durable was made so
 	t.hashes, t.notes, t.loaded, t.pending = nil, nil, false, t.pending[:0]
 }
 
@@ -336,9 +351,7 @@ func (t *tracker) nextSegment(to position) error {
 			return err
 		}
 	}
-	if t.segment != nil {
-		t.segment(segments[i])
-	}
+	t.rotated.Store(true)
 	return nil
 }
 
