@@ -18,13 +18,22 @@ func (l *loader) check(c *Config) {
 	if role, ok := c.Auth.Roles[principalAnonymous]; ok && role != "viewer" {
 		l.add("AUTH__ROLES", "anonymous is a viewer and nothing else", "anonymous left out")
 	}
+	l.identity(c)
 	l.oneCredential(c)
 	l.clearText(c)
 	l.production(c)
 	if c.Retry.BackoffMax < c.Retry.BackoffBase {
 		l.add("RETRY__BACKOFF_MAX", "shorter than "+prefixOurs+"RETRY__BACKOFF_BASE", "the same or longer")
 	}
+	l.limits(c)
 	l.loosened(c)
+}
+
+// limits refuses a budget that could never be reached, because another stands before it: one of the two is a mistake.
+func (l *loader) limits(c *Config) {
+	if n := c.Limits; n.BudgetPerHour > n.BudgetPerDay && n.BudgetPerDay > 0 {
+		l.add("LIMITS__BUDGET_PER_HOUR", "more than "+prefixOurs+"LIMITS__BUDGET_PER_DAY", "the same or less", "LIMITS__BUDGET_PER_DAY")
+	}
 }
 
 // add adds a fault of name unless name, or any of others, has one already.
@@ -33,6 +42,19 @@ func (l *loader) add(name, problem, fits string, others ...string) {
 		return
 	}
 	l.faults = append(l.faults, Fault{Variable: prefixOurs + name, Problem: problem, Fits: fits})
+}
+
+// identity wants what belongs together of certificates and of an OpenID provider.
+func (l *loader) identity(c *Config) {
+	h, a := &c.HTTP, &c.Auth
+	l.pair("HTTP__TLS_CERT", h.TLSCert != "", "HTTP__TLS_KEY", h.TLSKey != "")
+	if h.TLSClientCA != "" && h.TLSCert == "" {
+		l.add("HTTP__TLS_CERT", "missing, although "+prefixOurs+"HTTP__TLS_CLIENT_CA is set", "")
+	}
+	l.pair("HTTP__TLS_CLIENT_CA", h.TLSClientCA != "", "AUTH__CERTIFICATES", len(a.Certificates) > 0)
+	if a.OIDC.Issuer != "" && len(a.OIDC.Audience) == 0 && h.PublicURL == "" {
+		l.add("AUTH__OIDC_AUDIENCE", "missing, and no "+prefixOurs+"HTTP__PUBLIC_URL from which it would follow", "https://pictures.example.org/mcp")
+	}
 }
 
 // pair wants both of two settings or none, and names the one that is missing (SC-10).

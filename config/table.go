@@ -58,7 +58,7 @@ func sections() []section {
 // table lists every setting, bound to c: first those of the server and its callers, then those of ComfyUI and the pictures, then
 // the bounds.
 func table(c *Config) []setting {
-	return slices.Concat(faceTable(c), pictureTable(c), guardTable(c), auditTable(c))
+	return slices.Concat(faceTable(c), pictureTable(c), identityTable(c), guardTable(c), auditTable(c))
 }
 
 func faceTable(c *Config) []setting {

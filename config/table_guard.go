@@ -1,6 +1,6 @@
 package config
 
-// guardTable are the bounds: of jobs, rates, queues, policy, the record and failing connections.
+// guardTable are the bounds: of jobs, rates, queues, policy and failing connections.
 func guardTable(c *Config) []setting {
 	r, l, p := &c.RateLimit, &c.Limits, &c.Policy
 	return []setting{
@@ -71,6 +71,34 @@ func guardTable(c *Config) []setting {
 		{
 			name: "POLICY__FILE", value: filePath(&p.File), unset: "the built-in guards alone",
 			doc: "Policy file, or one that comes with comfygate: `@personal`, `@team`, `@public`. It is read again when it changes.",
+		},
+		{
+			name: "LIMITS__BODY_BYTES", value: whole(&l.BodyBytes, mib, tib, "bytes"), def: "50331648",
+			doc: "Memory for large requests that are being served over HTTP, all together; more wait a moment, then are refused.",
+		},
+		{
+			name: "LIMITS__CALLS", value: whole(&l.Calls, 5, 100_000, "calls"), def: "512",
+			doc: "Calls that run at one time; a fifth is kept for those that only look.",
+		},
+		{
+			name: "LIMITS__CALLS_PER_PRINCIPAL", value: whole(&l.CallsPerPrincipal, 5, 100_000, "calls"), def: "128",
+			doc: "Calls of one principal that run at one time, likewise.",
+		},
+		{
+			name: "LIMITS__BUDGET_PER_HOUR", value: orOff(&l.BudgetPerHour, 0, whole(&l.BudgetPerHour, 1, 1e12, "megapixel-steps")), def: "off",
+			doc: "What one principal may have computed in an hour: megapixels times steps. A picture of 1024×1024 in 25 steps is 27. What a failed job did not use comes back.",
+		},
+		{
+			name: "LIMITS__BUDGET_PER_DAY", value: orOff(&l.BudgetPerDay, 0, whole(&l.BudgetPerDay, 1, 1e12, "megapixel-steps")), def: "off",
+			doc: "The same for a day.",
+		},
+		{
+			name: "LIMITS__VRAM_FACTOR", value: orOff(&l.VRAMFactor, 0, decimal(&l.VRAMFactor, 0.05, 10)), def: "0.5",
+			doc: "How much of the estimated video memory a job must find, or it is refused: ComfyUI does with less than the estimate, by moving models out of the way. off refuses nothing.",
+		},
+		{
+			name: "LIMITS__VRAM_RESERVE_GB", value: decimal(&l.VRAMReserveGB, 0, 1024), def: "1",
+			doc: "Video memory that is left to others; a job that is estimated to need more than the rest is told so.",
 		},
 		{
 			name: "POLICY__MODEL_EXTENSIONS", value: texts(&p.ModelExtensions, "file extensions that load without running code", extension(false)), def: ".safetensors,.sft,.gguf",

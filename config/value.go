@@ -221,7 +221,7 @@ func number(raw string, least, most float64) (float64, error) {
 }
 
 // orOff lets v take the word off as well, which stores off in p. No number that v takes may equal off.
-func orOff[T int | int64](p *T, off T, v value) value {
+func orOff[T int | int64 | float64](p *T, off T, v value) value {
 	set, show := v.set, v.show
 	v.set = func(raw string) error {
 		if strings.EqualFold(raw, "off") {

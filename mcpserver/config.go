@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/comfygate/comfygate/audit"
+	"github.com/comfygate/comfygate/auth"
 	"github.com/comfygate/comfygate/images"
 	"github.com/comfygate/comfygate/limits"
 	"github.com/comfygate/comfygate/policy"
@@ -39,6 +40,18 @@ type Limiter interface {
 type Places interface {
 	// Take reserves one, or is a *limits.QueueFullError. Release may be called once.
 	Take(principal string) (release func(), err error)
+}
+
+// Budgets hold what principals may have computed; *limits.Budgets do.
+type Budgets interface {
+	// Charge takes work, or is a *limits.BudgetError.
+	Charge(principal string, work float64) (*limits.Charge, error)
+}
+
+// Calls are those that run; *limits.Calls are.
+type Calls interface {
+	// Enter lets one more run, or is a *limits.BusyError. Leave may be called once.
+	Enter(principal string, quick bool) (leave func(), err error)
 }
 
 // Audit is the record; *audit.Log is one.
@@ -101,10 +114,14 @@ type Config struct {
 	Policy               Policy
 	Limiter              Limiter
 	Places               Places
+	Budgets              Budgets              // nil: there are none
+	Calls                Calls                // nil: any number runs
+	Seen                 func(auth.Principal) // told of each call's principal before anything is asked of the limits; nil: nobody asks
 	Audit                Audit
-	Denials              Denials // default: each refusal is a record of its own
-	Images               Images  // nil: there are no resources
-	Inbox                Inbox   // nil: there are no upload links, and Upload must not be called
+	Challenge            Challenge // nil: a missing scope is a tool error for everybody
+	Denials              Denials   // default: each refusal is a record of its own
+	Images               Images    // nil: there are no resources
+	Inbox                Inbox     // nil: there are no upload links, and Upload must not be called
 	// Upstream is ComfyUI's URL without credentials and query. Faults name it to callers over stdio and to those with the scope operate.
 	Upstream   string
 	BasePath   string     // what a proxy in front takes off paths, as /pictures; clients of HTTP+SSE are told to post below it

@@ -134,6 +134,9 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request, req *request, who 
 		w.WriteHeader(http.StatusAccepted)
 		return
 	}
+	if s.steppedUp(w, r, req, e) {
+		return
+	}
 	if e.method == string(mcp.MethodToolsCall) { // it has ended when its answer is out
 		s.begin()
 		defer s.end()

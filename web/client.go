@@ -28,6 +28,11 @@ func (s *Server) authenticate(next http.Handler) http.Handler {
 			return
 		}
 		s.cfg.Log.Info("sign-in refused", zap.Stringer("address", addr), zap.Error(err))
+		if errors.Is(err, auth.ErrUnavailable) { // nothing is known of the caller, for or against
+			w.Header().Set("Retry-After", "5")
+			s.refuse(w, http.StatusServiceUnavailable, auth.ErrUnavailable.Error())
+			return
+		}
 		if limit, ok := errors.AsType[*limits.RateError](err); ok {
 			s.failure(r, addr, "RATE_LIMITED")
 			seconds := max(1, int(math.Ceil(limit.RetryAfter.Seconds())))

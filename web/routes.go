@@ -25,6 +25,11 @@ func (s *Server) routes() []route {
 		{pattern: "/healthz", public: true, handler: http.HandlerFunc(s.health)},
 		{pattern: "/.well-known/security.txt", public: true, handler: http.HandlerFunc(s.securityText)},
 	}
+	if s.cfg.Resource != nil {
+		for _, path := range []string{"", "/mcp"} {
+			list = append(list, route{pattern: MetadataPath + path, public: true, handler: http.HandlerFunc(s.metadata)})
+		}
+	}
 	if s.cfg.SSE {
 		list = append(list, route{pattern: "/sse", handler: s.cfg.MCP.SSE()}, route{pattern: "/message", handler: s.cfg.MCP.Message()})
 	}

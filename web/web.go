@@ -3,6 +3,7 @@ package web
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -56,6 +57,8 @@ type Config struct {
 	AllowedOrigins []string       // HTTP__ALLOWED_ORIGINS, each scheme://host[:port]
 	AllowedHosts   []string       // HTTP__ALLOWED_HOSTS, each host[:port]
 	PublicURL      string         // HTTP__PUBLIC_URL
+	Resource       *Resource      // nil: callers have no OpenID provider
+	TLS            *tls.Config    // nil: plain HTTP
 	TrustedProxies []netip.Prefix // HTTP__TRUSTED_PROXIES
 	Contact        string         // HTTP__SECURITY_CONTACT; default the project's private advisory page
 	Built          time.Time      // security.txt expires a year after it; default now
@@ -147,7 +150,11 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		}
 	}()
 	s.http.BaseContext = func(net.Listener) context.Context { return base }
-	if err := s.http.Serve(limitConnections(ln, s.cfg.Connections)); !errors.Is(err, http.ErrServerClosed) {
+	ln = limitConnections(ln, s.cfg.Connections)
+	if s.cfg.TLS != nil {
+		ln = tls.NewListener(ln, s.cfg.TLS) // HTTP/1.1: streams of MCP need no more, and there is less to attack
+	}
+	if err := s.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	<-s.down // the contexts of requests that still run are children of ours

@@ -14,7 +14,6 @@ import (
 	"github.com/comfygate/comfygate/audit"
 	"github.com/comfygate/comfygate/auth"
 	"github.com/comfygate/comfygate/config"
-	"github.com/comfygate/comfygate/limits"
 	"github.com/comfygate/comfygate/policy"
 	"github.com/comfygate/comfygate/web"
 )
@@ -76,11 +75,11 @@ func serveHTTP(p *process, cfg config.Config, warnings []string) error {
 	if err != nil {
 		return usageError{fmt.Errorf("COMFYGATE_HTTP__HOST: %w", err)}
 	}
-	who, err := authenticator(cfg, loopback)
+	id, err := openIdentity(cfg, loopback)
 	if err != nil {
 		return usageError{err}
 	}
-	exposure := auth.Expose(loopback, who.Required(), cfg.HTTP.AllowUnauthenticated)
+	exposure := auth.Expose(loopback, id.who.Required(), cfg.HTTP.AllowUnauthenticated)
 	if exposure.Refuse { // before anything is bound, and on the record
 		return refuseExposed(p, cfg, exposure)
 	}
@@ -99,15 +98,9 @@ func serveHTTP(p *process, cfg config.Config, warnings []string) error {
 	if exposure.Warn {
 		h.exposed(exposure)
 	}
-	return errors.Join(h.serveWeb(ctx, lis, who), h.end(ctx))
-}
-
-func authenticator(cfg config.Config, loopback bool) (*auth.Authenticator, error) {
-	return auth.New(auth.Config{
-		Token: cfg.HTTP.Token, Tokens: cfg.Auth.Tokens, Username: cfg.HTTP.Username, Password: cfg.HTTP.Password,
-		Roles: roles(cfg), Loopback: loopback, Open: cfg.HTTP.AllowUnauthenticated,
-		Failures: limits.NewAuthFailures(cfg.HTTP.AuthFailuresPerMinute),
-	})
+	h.identity = id
+	id.follow(ctx, h)
+	return errors.Join(h.serveWeb(ctx, lis), h.end(ctx))
 }
 
 func roles(cfg config.Config) map[string]policy.Role {
@@ -123,6 +116,9 @@ func linkURL(cfg config.Config, addr net.Addr, loopback bool) func(path string) 
 	base := cfg.HTTP.PublicURL
 	if base == "" && loopback {
 		base = "http://" + addr.String()
+		if cfg.HTTP.TLSCert != "" {
+			base = "https://" + addr.String()
+		}
 	}
 	if base == "" {
 		return nil
@@ -130,9 +126,10 @@ func linkURL(cfg config.Config, addr net.Addr, loopback bool) func(path string) 
 	return func(path string) string { return base + path }
 }
 
-func (h *house) serveWeb(ctx context.Context, lis net.Listener, who *auth.Authenticator) error {
+func (h *house) serveWeb(ctx context.Context, lis net.Listener) error {
+	id := h.identity
 	cfg := web.Config{
-		MCP: h.mcp, Auth: who, Audit: h.record, Denials: h.denials, SSE: h.cfg.HTTP.SSE,
+		MCP: h.mcp, Auth: id.who, Resource: resource(h.cfg), Audit: h.record, Denials: h.denials, SSE: h.cfg.HTTP.SSE,
 		AllowedOrigins: h.cfg.HTTP.AllowedOrigins, AllowedHosts: h.cfg.HTTP.AllowedHosts, PublicURL: h.cfg.HTTP.PublicURL,
 		TrustedProxies: h.cfg.HTTP.TrustedProxies, RequestBytes: h.cfg.Limits.RequestBytes, Log: h.log.Named("web"),
 	}
@@ -140,11 +137,14 @@ func (h *house) serveWeb(ctx context.Context, lis net.Listener, who *auth.Authen
 		cfg.Links = pictureLinks{links: h.links, store: h.store}
 		cfg.Uploads, cfg.UploadBytes = h.mcp, h.cfg.Upload.MaxBytes
 	}
+	if id.certs != nil {
+		cfg.TLS = id.certs.Config()
+	}
 	srv, err := web.New(cfg)
 	if err != nil {
 		return errors.Join(err, lis.Close())
 	}
-	h.log.Info("listening", zap.Stringer("address", lis.Addr()), zap.Bool("authentication", who.Required()))
+	h.log.Info("listening", zap.Stringer("address", lis.Addr()), zap.Bool("authentication", id.who.Required()), zap.Bool("tls", id.certs != nil))
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(context.WithoutCancel(ctx), lis) }()
 	select {

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -175,7 +177,7 @@ type listedWorkflows struct {
 		Name, From, Title, Makes, Fault string
 		Installed                       *bool
 		Denied                          string `json:"denied_by"`
-		Inputs                          []struct{ Name string }
+		Inputs                          map[string]string
 		Missing                         []struct{ File, Folder, Source string }
 	}
 	Total int
@@ -200,12 +202,8 @@ func showList(out io.Writer, text string) error {
 			state = "models missing"
 		}
 		fmt.Fprintf(out, "%s (%s, %s): %s; %s\n", w.Name, w.From, w.Makes, w.Title, state)
-		names := make([]string, 0, len(w.Inputs))
-		for _, in := range w.Inputs {
-			names = append(names, in.Name)
-		}
-		if len(names) > 0 {
-			fmt.Fprintf(out, "  inputs: %s\n", strings.Join(names, ", "))
+		if len(w.Inputs) > 0 {
+			fmt.Fprintf(out, "  inputs: %s\n", strings.Join(slices.Sorted(maps.Keys(w.Inputs)), ", "))
 		}
 		for _, m := range w.Missing {
 			fmt.Fprintf(out, "  missing: models/%s/%s %s\n", m.Folder, m.File, m.Source)

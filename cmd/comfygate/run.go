@@ -38,6 +38,7 @@ type commands struct {
 		Docs configDocsCommand `cmd:"" help:"Print the reference of all settings, as Markdown."`
 	} `cmd:"" help:"Settings."`
 	Audit    auditCommands    `cmd:"" help:"The record of every call."`
+	Token    tokenCommands    `cmd:"" help:"Tokens that let callers in over HTTP."`
 	Policy   policyCommands   `cmd:"" help:"Who may do what."`
 	Workflow workflowCommands `cmd:"" help:"Workflows of your own and those that ComfyUI ships."`
 	Install  installCommand   `cmd:"" help:"Write comfygate into an MCP client's configuration."`

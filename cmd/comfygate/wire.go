@@ -22,7 +22,6 @@ import (
 	"github.com/comfygate/comfygate/doctor"
 	"github.com/comfygate/comfygate/images"
 	"github.com/comfygate/comfygate/jobs"
-	"github.com/comfygate/comfygate/limits"
 	"github.com/comfygate/comfygate/logging"
 	"github.com/comfygate/comfygate/mcpserver"
 	"github.com/comfygate/comfygate/policy/live"
@@ -36,21 +35,22 @@ To change a picture slightly, generate again with the same seed and a changed pr
 
 // A house is everything that serves calls, wired. Close it from the top down.
 type house struct {
-	cfg     config.Config
-	log     *zap.Logger
-	record  *audit.Log
-	policy  *live.Policy
-	denials *audit.Denials
-	client  *comfy.Client
-	fleet   *fleet.Fleet
-	store   *images.Store
-	links   *images.Links  // nil unless pictures are reachable by link
-	inbox   *tools.Inbox   // likewise
-	inputs  *images.Inputs // nil unless upload_image may read files
-	jobs    *jobs.Manager
-	mcp     *mcpserver.Server
-	floor   []byte // never touched, see heapFloor
-	closers []closer
+	cfg      config.Config
+	log      *zap.Logger
+	record   *audit.Log
+	policy   *live.Policy
+	identity *identity // nil over stdio
+	denials  *audit.Denials
+	client   *comfy.Client
+	fleet    *fleet.Fleet
+	store    *images.Store
+	links    *images.Links  // nil unless pictures are reachable by link
+	inbox    *tools.Inbox   // likewise
+	inputs   *images.Inputs // nil unless upload_image may read files
+	jobs     *jobs.Manager
+	mcp      *mcpserver.Server
+	floor    []byte // never touched, see heapFloor
+	closers  []closer
 }
 
 // heapFloor is counted into the heap without being memory: no page of it is ever touched. Without it the collector, which runs when
@@ -280,21 +280,16 @@ func (h *house) serveTools(linkURL func(path string) string) error {
 	if err != nil {
 		return err
 	}
-	rates, err := limits.New(limits.Config{
-		GeneratePerMinute: orOff(h.cfg.RateLimit.GeneratePerMinute),
-		Burst:             h.cfg.RateLimit.Burst,
-		GlobalPerMinute:   orOff(h.cfg.RateLimit.GlobalPerMinute),
-		StatusPerMinute:   orOff(h.cfg.RateLimit.StatusPerMinute),
-	})
+	guard, err := newGuard(h.cfg, h.policy)
 	if err != nil {
-		return usageError{fmt.Errorf("COMFYGATE_RATELIMIT__*: %w", err)}
+		return err
 	}
-	places := limits.NewPlaces(h.cfg.Limits.Pending, h.cfg.Limits.PendingPerPrincipal)
 	h.jobs, err = jobs.New(jobs.Config{
 		Servers:       jobs.OverFleet(h.fleet),
 		Pictures:      h.store,
 		Record:        h.record,
 		PerOwner:      h.cfg.Limits.JobsPerPrincipal,
+		OwnPerOwner:   guard.roster.jobsAtOnce,
 		InFlight:      h.cfg.Limits.JobsInFlight,
 		Timeout:       h.cfg.Jobs.Timeout,
 		CancelOnClose: h.cfg.Jobs.OnDisconnect == config.OnDisconnectCancel,
@@ -309,7 +304,7 @@ func (h *house) serveTools(linkURL func(path string) string) error {
 	h.later("jobs", h.jobs.Close)
 	env := tools.Env{
 		Jobs: h.jobs, Pictures: h.store, Server: tools.OverFleet(h.fleet), Catalog: catalog, Rules: h.policy, Judge: h.policy,
-		Rates: rates, Places: places, Explain: h.explain, Settings: h.settings(),
+		Rates: guard.rates, Places: guard.places, Budgets: guard.budgets, Explain: h.explain, Settings: h.settings(),
 	}
 	if h.links != nil {
 		env.Links = pictureLinks{h.links, h.store, func(token string) string { return linkURL("/images/" + token) }}
@@ -331,10 +326,11 @@ func (h *house) serveTools(linkURL func(path string) string) error {
 	h.mcp, err = mcpserver.New(mcpserver.Config{
 		Name: "comfygate", Title: "comfygate: pictures from ComfyUI", Version: version,
 		WebsiteURL: "https://github.com/comfygate/comfygate", Instructions: instructions,
-		Tools: list, Policy: h.policy, Limiter: rates, Places: places,
+		Tools: list, Policy: h.policy, Limiter: guard.rates, Places: guard.places,
+		Budgets: guard.budgets, Calls: guard.calls, Seen: guard.roster.seen,
 		Audit: h.record, Denials: h.denials, Images: h.store, Inbox: h.inbox,
 		Upstream: h.upstream(), Structured: mcpserver.Structured(h.cfg.MCP.Structured),
-		Clean:  h.cfg.Redactor().Clean,
+		Clean: h.cfg.Redactor().Clean, Challenge: h.challenge,
 		Bounds: mcpserver.Bounds{RequestBytes: h.cfg.Limits.RequestBytes},
 		Log:    h.log.Named("mcp"),
 	})
@@ -369,14 +365,6 @@ func (h *house) explain(err error) *tools.Fault {
 	return f
 }
 
-// orOff translates a setting's `off`, which is 0, into the limiter's.
-func orOff(rate int) int {
-	if rate == 0 {
-		return limits.Off
-	}
-	return rate
-}
-
 func (h *house) settings() tools.Settings {
 	g, l := h.cfg.Generation, h.cfg.Limits
 	return tools.Settings{
@@ -384,6 +372,7 @@ func (h *house) settings() tools.Settings {
 		MaxWidth: g.MaxWidth, MaxHeight: g.MaxHeight, MaxSteps: g.MaxSteps, MaxCFG: g.MaxCFG, MaxBatch: g.MaxBatch,
 		MaxPromptChars: g.MaxPromptChars, MaxNegativeChars: g.MaxNegativeChars, MaxUpscalePixels: h.cfg.Upscale.MaxOutputPixels,
 		MaxUploadBytes: h.cfg.Upload.MaxBytes, MaxUploadPixels: h.cfg.Upload.MaxPixels,
+		VRAMFactor: l.VRAMFactor, VRAMReserveGB: l.VRAMReserveGB,
 		Model:              g.Model,
 		ResultsToTemp:      h.cfg.ComfyUI.Results == config.ResultsTemp,
 		CancelOnDisconnect: h.cfg.Jobs.OnDisconnect == config.OnDisconnectCancel,
@@ -394,6 +383,7 @@ func (h *house) settings() tools.Settings {
 			"memory_bytes": debug.SetMemoryLimit(-1), "image_bytes": l.ImageBytes, "request_bytes": l.RequestBytes,
 			"job_pixels": l.JobPixels, "work_units": l.WorkUnits, "graph_nodes": int64(l.GraphNodes),
 			"jobs_per_principal": int64(l.JobsPerPrincipal), "jobs_in_flight": int64(l.JobsInFlight),
+			"calls": int64(l.Calls), "calls_per_principal": int64(l.CallsPerPrincipal), "body_bytes": l.BodyBytes,
 			"job_timeout_seconds": int64(h.cfg.Jobs.Timeout / time.Second),
 		},
 	}
