@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -41,14 +42,14 @@ func (p property) bad() map[string]any {
 		if p.MaxLength > 0 && p.MaxLength <= 1<<20 {
 			values[fmt.Sprintf("more than %d", p.MaxLength)] = strings.Repeat("a", p.MaxLength+1)
 		}
-		if p.Pattern != "" {
-			values["is not of the form"] = strings.Repeat("~", max(p.MinLength, 1))
+		if tilde := strings.Repeat("~", max(p.MinLength, 1)); !regexp.MustCompile(p.Pattern).MatchString(tilde) {
+			values["is not of the form"] = tilde
 		}
 	case "integer", "number":
-		if p.Minimum != nil {
+		if p.Minimum != nil && *p.Minimum-1 != *p.Minimum {
 			values["is less than"] = *p.Minimum - 1
 		}
-		if p.Maximum != nil && *p.Maximum < 1<<53 {
+		if p.Maximum != nil && *p.Maximum+1 != *p.Maximum {
 			values["is more than"] = *p.Maximum + 1
 		}
 	case "array":
@@ -78,6 +79,8 @@ func (p property) good() any {
 			v[name] = p.Properties[name].good()
 		}
 		return v
+	case p.Type == "string":
+		return strings.Repeat("a", max(p.MinLength, 1))
 	}
 	return nil
 }
@@ -86,7 +89,7 @@ func (p property) good() any {
 // that a new argument is never forgotten: the refusal names argument and bound and tells a value that works, and no job comes of it.
 func TestBadArguments_SC48(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, embedded, "COMFYGATE_RATELIMIT__GENERATE_PER_MINUTE=off", "COMFYGATE_RATELIMIT__STATUS_PER_MINUTE=off", "COMFYGATE_RATELIMIT__GLOBAL_PER_MINUTE=off")
+	w := newWorld(t, embedded, "COMFYGATE_WORKFLOWS__DIR="+t.TempDir(), "COMFYGATE_RATELIMIT__GENERATE_PER_MINUTE=off", "COMFYGATE_RATELIMIT__STATUS_PER_MINUTE=off", "COMFYGATE_RATELIMIT__GLOBAL_PER_MINUTE=off")
 	a := w.stdio(t)
 	list, err := a.c.ListTools(soon(t), mcp.ListToolsRequest{})
 	if err != nil {
@@ -139,8 +142,9 @@ func (a *agent) refuses(t *testing.T, tool string, in args, name, bound string) 
 		t.Errorf("%s takes %.200v", tool, in)
 		return
 	}
-	_, said, named := strings.Cut(out.fault.Message, name+": ")
-	if said, _, _ = strings.Cut(said, "; "+strings.Split(name, ".")[0]); !named || !strings.Contains(said, bound) || !strings.Contains(said, "use ") {
-		t.Errorf("%s %s: %s %q names not the argument, %q and a value that works", tool, name, out.fault.Code, out.fault.Message, bound)
+	for _, want := range []string{name + ": ", bound, "; use "} { // nothing else is wrong with the call
+		if !strings.Contains(out.fault.Message, want) {
+			t.Errorf("%s %s: %s %.300q lacks %q", tool, name, out.fault.Code, out.fault.Message, want)
+		}
 	}
 }
