@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -63,6 +64,9 @@ func (w *worker) collectAll(ctx context.Context, outputs []comfy.Output) error {
 			return err
 		}
 		w.change(w.e, func(j *Job) {
+			if out.Kind == Text && slices.ContainsFunc(j.Outputs, out.repeats) {
+				return // SaveText shows the text, and the file that it is in
+			}
 			j.Outputs = append(j.Outputs, out)
 			if out.Image != nil {
 				j.Images = append(j.Images, *out.Image)
@@ -155,6 +159,11 @@ func (w *worker) refusal(err error) string {
 		return "a file that comfyui does not have any more"
 	}
 	return ""
+}
+
+// repeats reports whether o is the text that other is, of the same node.
+func (o Output) repeats(other Output) bool {
+	return o.Kind == other.Kind && o.Node == other.Node && o.Text == other.Text
 }
 
 // bytes is how much of the store o takes.

@@ -58,7 +58,9 @@ func TestOutputs_everyKind(t *testing.T) {
 		b.server.run(t, 0).end(comfy.Result{State: comfy.Succeeded, Outputs: []comfy.Output{
 			{Node: "2", Kind: "text", Text: "a\nb\x1b[0m"},
 			file("9", "images", "a.png"), file("9", "images", "b.mp4"), file("9", "audio", "c.flac"),
-			file("9", "3d", "d.glb"), file("9", "images", "e.svg"), input, file("9", "text", "f.TXT"), file("77:3", "images", "g.png"),
+			file("9", "3d", "d.glb"), file("9", "images", "e.svg"), input, file("9", "text", "f.TXT"),
+			{Node: "9", Kind: "text", Text: "picture f.TXT"},
+			file("77:3", "images", "g.png"),
 		}})
 		j = b.ended(t, j)
 		want := []string{

@@ -85,6 +85,20 @@ func TestNodes_animations(t *testing.T) {
 	}
 }
 
+// SaveText shows the text and the file that it is in, as a real 0.33.0 does.
+func TestNodes_saveText(t *testing.T) {
+	t.Parallel()
+	s := start(t, emulator.Options{})
+	g := graph{
+		"1": node("PrimitiveString", map[string]any{"value": "a fox\nin snow"}),
+		"2": node("SaveText", map[string]any{"text": link("1", 0), "filename_prefix": "t/x", "format": "md"}),
+	}
+	shown, data := media(t, s, g, 1, "files")
+	if shown["name"] != "t/x_00001.md" || fmt.Sprint(shown["text"]) != "[a fox\nin snow]" || string(data) != "a fox\nin snow" {
+		t.Errorf("shows %v, %q", shown, data)
+	}
+}
+
 // A sound is silent FLAC of the length asked for, the graph in its tags; one that is too long fails the run.
 func TestNodes_sound(t *testing.T) {
 	t.Parallel()
@@ -98,7 +112,7 @@ func TestNodes_sound(t *testing.T) {
 	}
 	shown, data := media(t, s, g("SaveAudio", 70), 1, "audio")
 	samples := binary.BigEndian.Uint64(data[18:])
-	if shown["name"] != "audio/x_00001_.flac" || string(data[:4]) != "fLaC" || samples>>44 != 8000 || samples>>41&7 != 1 || samples&(1<<36-1) != 560_000 ||
+	if shown["name"] != "audio/x_00001.flac" || string(data[:4]) != "fLaC" || samples>>44 != 8000 || samples>>41&7 != 1 || samples&(1<<36-1) != 560_000 ||
 		!strings.Contains(string(data), `prompt={"1": {`) {
 		t.Errorf("shows %v, %x", shown, data[:42])
 	}

@@ -23,6 +23,7 @@ func mediaNodes() []nodeRow {
 		row("PreviewAudio", func(c *call) ([]any, error) {
 			return c.saveSound("ComfyUI_temp_"+c.run.letters(c.id), "temp", tempDir)
 		}),
+		row("SaveText", saveText),
 	}
 }
 
@@ -65,9 +66,21 @@ func (c *call) saveSound(prefix, kind, dir string) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	file := fmt.Sprintf("%s_%05d_.flac", strings.ReplaceAll(name, "%batch_num%", "0"), number)
+	file := fmt.Sprintf("%s_%05d.flac", strings.ReplaceAll(name, "%batch_num%", "0"), number)
 	c.ui = obj(pair{"audio", []any{c.show(sub, file, kind, dir, encodeFLAC(s, tags))}})
 	return []any{s}, nil
+}
+
+// saveText writes the input "text" into a file, and shows both.
+func saveText(c *call) ([]any, error) {
+	text := c.text("text")
+	sub, name, number, err := c.saveName(c.text("filename_prefix"), outputDir, 0, 0)
+	if err != nil {
+		return nil, err
+	}
+	file := fmt.Sprintf("%s_%05d.%s", strings.ReplaceAll(name, "%batch_num%", "0"), number, c.text("format"))
+	c.ui = obj(pair{"text", []any{text}}, pair{"files", []any{c.show(sub, file, "output", outputDir, []byte(text))}})
+	return []any{text}, nil
 }
 
 // saveAnimation writes the input "images" as the frames of one file.
