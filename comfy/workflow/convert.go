@@ -137,14 +137,18 @@ func vital(class *comfy.Class, name string) bool {
 
 // prune takes away the nodes that need what was cut off, and those that need these, and the links that then lead nowhere.
 func (c *converter) prune() {
-	needed := map[string][]*built{}
-	for _, b := range c.order {
-		for _, id := range sources(b.out) {
-			needed[id] = append(needed[id], b)
-		}
+	type use struct {
+		by    *built
+		input string
 	}
+	needed := map[string][]use{}
 	var todo []*built
 	for _, b := range c.order {
+		for name, v := range b.out.Inputs {
+			if l, ok := v.(comfy.Link); ok {
+				needed[l.Node] = append(needed[l.Node], use{b, name})
+			}
+		}
 		if b.dead {
 			todo = append(todo, b)
 		}
@@ -156,16 +160,11 @@ func (c *converter) prune() {
 		id := b.scope.id(b.node)
 		delete(c.nodes, id)
 		gone = append(gone, fmt.Sprintf("%s (%s)", id, b.class.Name))
-		for _, user := range needed[id] {
-			for name, v := range user.out.Inputs {
-				if l, ok := v.(comfy.Link); !ok || l.Node != id {
-					continue
-				}
-				delete(user.out.Inputs, name)
-				if vital(user.class, name) && !user.dead {
-					user.dead = true
-					todo = append(todo, user)
-				}
+		for _, u := range needed[id] {
+			delete(u.by.out.Inputs, u.input)
+			if vital(u.by.class, u.input) && !u.by.dead {
+				u.by.dead = true
+				todo = append(todo, u.by)
 			}
 		}
 	}

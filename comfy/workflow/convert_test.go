@@ -203,3 +203,24 @@ func TestConvert_nothingLeft(t *testing.T) {
 		}
 	}
 }
+
+// seeds adds every workflow of the tests, and small ones of each kind.
+func seeds(f *testing.F) {
+	f.Helper()
+	files, err := filepath.Glob(filepath.Join("testdata", "ui", "*.ui.json"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, file := range files {
+		var small bytes.Buffer
+		if err := json.Compact(&small, readFile(f, file)); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(small.Bytes())
+	}
+	for _, tt := range hostile() {
+		if len(tt.doc) < 2000 {
+			f.Add([]byte(tt.doc))
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -66,67 +67,84 @@ var descriptions = map[string]string{
 	"denoise":         "how much is painted anew: 1 is all",
 }
 
-// An offerList is offers on their way: names may be doubled until done.
-type offerList []*Offer
+// Bounds of what one workflow offers: more than a person would read, and than a graph may have.
+const (
+	maxOffers  = 100
+	maxTargets = 512
+)
 
-// put adds an offer of one target.
+// An offerList is offers on their way: names may be doubled until done. It takes no more than maxOffers.
+type offerList struct {
+	list []*Offer
+	at   map[Target]*Offer
+}
+
+// put adds an offer of one target. Where the list is full the offer is made and forgotten.
 func (l *offerList) put(name string, kind OfferKind, t Target, in *comfy.Input, value any) *Offer {
 	o := &Offer{Name: name, Kind: kind, Default: value, Description: descriptions[name]}
-	o.aim(t, in)
-	*l = append(*l, o)
+	if len(l.list) < maxOffers {
+		l.list = append(l.list, o)
+		l.aim(o, t, in)
+	}
 	return o
 }
 
 // add adds a target to the offer of that name and value, or makes one.
 func (l *offerList) add(name string, kind OfferKind, t Target, in *comfy.Input, value any) {
-	if l.aimed(t) != nil {
+	if l.at[t] != nil {
 		return
 	}
 	if o := l.same(name, value); o != nil {
-		o.aim(t, in)
+		l.aim(o, t, in)
 		return
 	}
 	l.put(name, kind, t, in, value)
 }
 
 // find returns the first offer of a name, or nil.
-func (l offerList) find(name string) *Offer {
-	if i := slices.IndexFunc(l, func(o *Offer) bool { return o.Name == name }); i >= 0 {
-		return l[i]
+func (l *offerList) find(name string) *Offer {
+	if i := slices.IndexFunc(l.list, func(o *Offer) bool { return o.Name == name }); i >= 0 {
+		return l.list[i]
 	}
 	return nil
 }
 
-// same returns the offer of that name and value, or nil.
-func (l offerList) same(name string, value any) *Offer {
-	if i := slices.IndexFunc(l, func(o *Offer) bool { return o.Name == name && quote(o.Default) == quote(value) }); i >= 0 && value != "" {
-		return l[i]
+// same returns the offer of that name and value, or nil. Empty texts are not the same: they may mean different things.
+func (l *offerList) same(name string, value any) *Offer {
+	if i := slices.IndexFunc(l.list, func(o *Offer) bool { return o.Name == name && equal(o.Default, value) }); i >= 0 && value != "" {
+		return l.list[i]
 	}
 	return nil
 }
 
-// aimed returns the offer that has a target, or nil.
-func (l offerList) aimed(t Target) *Offer {
-	if i := slices.IndexFunc(l, func(o *Offer) bool { return slices.Contains(o.Targets, t) }); i >= 0 {
-		return l[i]
+// equal reports whether two values are the same text, number or truth value.
+func equal(a, b any) bool {
+	switch a.(type) {
+	case string, bool, json.Number, int, int64, uint64, float64:
+		return a == b
 	}
-	return nil
+	return false
 }
 
-// aim adds a target, and takes over what it bounds.
-func (o *Offer) aim(t Target, in *comfy.Input) {
-	if slices.Contains(o.Targets, t) {
+// aim adds a target that no offer has yet, and takes over what it bounds. A nil input bounds nothing.
+func (l *offerList) aim(o *Offer, t Target, in *comfy.Input) {
+	if l.at[t] != nil || len(o.Targets) == maxTargets {
 		return
 	}
+	if l.at == nil {
+		l.at = map[Target]*Offer{}
+	}
+	l.at[t] = o
 	o.Targets = append(o.Targets, t)
 	o.limit(in)
-	if o.Kind == OfferChoice || o.Kind == OfferModel {
-		if len(o.Targets) == 1 {
-			o.Options = in.Options
-			return
-		}
-		o.Options = slices.DeleteFunc(slices.Clone(o.Options), func(w string) bool { return !slices.Contains(in.Options, w) })
+	if in == nil || o.Kind != OfferChoice && o.Kind != OfferModel {
+		return
 	}
+	if len(o.Targets) == 1 {
+		o.Options = in.Options
+		return
+	}
+	o.Options = slices.DeleteFunc(slices.Clone(o.Options), func(w string) bool { return !slices.Contains(in.Options, w) })
 }
 
 // limit narrows the bounds to those of an input that the value ends up in.
@@ -149,10 +167,10 @@ func (o *Offer) limit(in *comfy.Input) {
 }
 
 // done returns the offers, each name once: the second of a name becomes name_2.
-func (l offerList) done() []Offer {
+func (l *offerList) done() []Offer {
 	taken := map[string]bool{}
-	out := make([]Offer, 0, len(l))
-	for _, o := range l {
+	out := make([]Offer, 0, len(l.list))
+	for _, o := range l.list {
 		base := o.Name
 		for n := 2; taken[o.Name]; n++ {
 			o.Name = fmt.Sprintf("%s_%d", base, n)

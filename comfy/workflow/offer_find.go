@@ -19,7 +19,7 @@ type finder struct {
 }
 
 // findOffers returns what [Offers] does; names may be doubled yet.
-func findOffers(g comfy.Graph, info *comfy.ObjectInfo) offerList {
+func findOffers(g comfy.Graph, info *comfy.ObjectInfo) *offerList {
 	f := newFinder(g, info)
 	f.texts()
 	f.pictures()
@@ -27,7 +27,7 @@ func findOffers(g comfy.Graph, info *comfy.ObjectInfo) offerList {
 	f.seeds()
 	f.settings()
 	f.models()
-	return f.list
+	return &f.list
 }
 
 func newFinder(g comfy.Graph, info *comfy.ObjectInfo) *finder {
@@ -135,7 +135,7 @@ func (f *finder) texts() {
 			f.conditioning(l, strings.HasPrefix(in.Name, "neg"), seen, 0)
 		}
 	})
-	if len(f.list) > 0 {
+	if len(f.list.list) > 0 {
 		return
 	}
 	f.each(func(id string, _ *comfy.Class, in *comfy.Input) {
@@ -287,7 +287,7 @@ func (f *finder) seeds() {
 			return
 		}
 		if o := f.list.find("seed"); o != nil {
-			o.aim(at, source)
+			f.list.aim(o, at, source)
 			o.limit(in)
 			return
 		}

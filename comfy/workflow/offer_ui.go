@@ -28,16 +28,16 @@ func (c *converter) offers(top *scope, g comfy.Graph) []Offer {
 			c.show(&list, g, p.widget, c.proxied(inner, p, 0))
 		}
 	}
-	out := offerList{}
-	for _, o := range list {
-		out = append(out, merged(o, found))
+	for _, o := range list.list {
+		list.merge(o, found)
 	}
-	for _, f := range found {
-		if f.Targets = slices.DeleteFunc(f.Targets, func(t Target) bool { return out.aimed(t) != nil }); len(f.Targets) > 0 {
-			out = append(out, f)
+	for _, f := range found.list {
+		f.Targets = slices.DeleteFunc(f.Targets, func(t Target) bool { return list.at[t] != nil })
+		if len(f.Targets) > 0 && len(list.list) < maxOffers {
+			list.list = append(list.list, f)
 		}
 	}
-	return out.done()
+	return list.done()
 }
 
 // A feed is an input of an instance that has a value.
@@ -82,7 +82,7 @@ func (c *converter) show(list *offerList, g comfy.Graph, word string, targets []
 	targets = slices.DeleteFunc(slices.Clone(targets), func(t Target) bool {
 		v, there := g[t.Node].Inputs[t.Input]
 		_, linked := asLink(v)
-		return !there || linked || list.aimed(t) != nil
+		return !there || linked || list.at[t] != nil
 	})
 	var o *Offer
 	var value any
@@ -99,15 +99,15 @@ func (c *converter) show(list *offerList, g comfy.Graph, word string, targets []
 				o.Default, o.Required = nil, true
 			}
 		case o.Kind == kind:
-			o.aim(t, in)
+			list.aim(o, t, in)
 		}
 	}
 	if o == nil {
 		return
 	}
 	for _, t := range targets { // inputs of any type, which have the same value of the instance
-		if !slices.Contains(o.Targets, t) && quote(g[t.Node].Inputs[t.Input]) == quote(value) {
-			o.Targets = append(o.Targets, t)
+		if equal(g[t.Node].Inputs[t.Input], value) {
+			list.aim(o, t, nil)
 		}
 	}
 }
@@ -159,21 +159,19 @@ func inputOf(class *comfy.Class, values map[string]any, name string) *comfy.Inpu
 	return nil
 }
 
-// merged gives an author's offer what the found one for the same value knows: its name and kind, and where else that value goes.
-func merged(o *Offer, found offerList) *Offer {
-	for _, f := range found {
-		if !slices.ContainsFunc(f.Targets, func(t Target) bool { return slices.Contains(o.Targets, t) }) {
+// merge gives an author's offer what the found one for the same value knows: its name and kind, and where else that value goes.
+func (l *offerList) merge(o *Offer, found *offerList) {
+	for _, t := range o.Targets {
+		f := found.at[t]
+		if f == nil || len(f.Targets) == 0 {
 			continue
 		}
 		o.Name, o.Description, o.Kind = f.Name, f.Description, f.Kind
 		o.Min, o.Max, o.Options, o.Default, o.Required = f.Min, f.Max, f.Options, f.Default, f.Required
 		for _, t := range f.Targets {
-			if !slices.Contains(o.Targets, t) {
-				o.Targets = append(o.Targets, t)
-			}
+			l.aim(o, t, nil)
 		}
 		f.Targets = nil
-		return o
+		return
 	}
-	return o
 }

@@ -20,7 +20,7 @@ const (
 	MaxGraphNodes = 10_000
 	maxGraphDepth = 64
 
-	maxGraphValues = 200_000
+	maxGraphValues = 150_000
 )
 
 // ErrUIFormat says that a document is a workflow as ComfyUI's editor saves it, which its server does not run (CLIENT-GRAPH-1).

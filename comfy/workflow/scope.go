@@ -89,7 +89,10 @@ func (s *scope) slot(name string) int {
 	if s.sub == nil {
 		return -1
 	}
-	return slices.IndexFunc(s.sub.inputs, func(p uiPort) bool { return p.name == name })
+	if slot, there := s.sub.slots[name]; there {
+		return slot
+	}
+	return -1
 }
 
 // hosted returns the value that an instance has for an unlinked input: its own, or what the first widget within has; nil where there is none.
@@ -98,9 +101,8 @@ func (c *converter) hosted(s *scope, slot int) any {
 		return v
 	}
 	var v any
-	for _, first := range s.sub.shown {
+	if first, there := s.sub.shownAt[slot]; there {
 		switch class := classOf(c.info, first.node.class); {
-		case first.slot != slot:
 		case c.ui.subs[first.node.class] != nil && !first.node.off():
 			inner := c.enter(s, first.node)
 			v = c.hosted(inner, inner.slot(first.widget))

@@ -12,7 +12,7 @@ const (
 	maxInstanceDepth = 16 // subgraphs within subgraphs
 	maxSubgraphs     = 1000
 	maxHops          = 256 // from a socket to what feeds it: bypassed nodes, reroutes and sides of subgraphs
-	maxAllHops       = 500_000
+	maxAllHops       = 200_000
 )
 
 // Numbers that stand for the two sides of a subgraph in its links, and the modes of nodes that do not run.
@@ -43,6 +43,7 @@ type uiNode struct {
 	id, class, title string
 	mode             int
 	inputs           []uiInput
+	inputAt          map[string]int // by name
 	outputs          []uiPort
 	values           []any          // of its widgets, in their order
 	named            map[string]any // of its widgets, by name; where values is nil
@@ -59,10 +60,8 @@ func (n *uiNode) note() bool { return n.class == "Note" || n.class == "MarkdownN
 
 // input returns the input called name, or nil.
 func (n *uiNode) input(name string) *uiInput {
-	for i := range n.inputs {
-		if n.inputs[i].name == name {
-			return &n.inputs[i]
-		}
+	if i, ok := n.inputAt[name]; ok {
+		return &n.inputs[i]
 	}
 	return nil
 }
@@ -96,7 +95,9 @@ type subgraph struct {
 	*level
 	id, name        string
 	inputs, outputs []uiPort
-	shown           []shown // its inputs that lead to widgets, told when all within is known
+	slots           map[string]int // of inputs, by name
+	shown           []shown        // its inputs that lead to widgets, told when all within is known
+	shownAt         map[int]shown  // the same, by slot
 }
 
 // A shown is an input of a subgraph that leads to a widget, which instances then have too. The first widget that it leads to says what

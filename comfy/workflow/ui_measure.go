@@ -1,6 +1,9 @@
 package workflow
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // measure refuses a workflow that would be too large once its subgraphs are put in the places of their instances. No instance is
 // followed more than once for each definition, so that a file that multiplies itself costs nothing.
@@ -62,39 +65,39 @@ func (m *measuring) subgraph(s *subgraph, depth int) (measured, error) {
 	m.open = m.open[:len(m.open)-1]
 	if err == nil {
 		m.known[s.id] = total
-		s.shown = m.ui.shown(s)
+		m.ui.show(s)
 	}
 	return total, err
 }
 
-// shown returns the inputs of a subgraph that lead to widgets, by slot. Those of the subgraphs within are known already.
-func (ui *UI) shown(sub *subgraph) (list []shown) {
-	leads := make([][]shown, len(sub.inputs))
+// show tells the inputs of a subgraph that lead to widgets, by slot. Those of the subgraphs within are known already.
+func (ui *UI) show(sub *subgraph) {
+	sub.shownAt = map[int]shown{}
 	for _, n := range sub.nodes {
 		for i := range n.inputs {
 			in := &n.inputs[i]
 			link, ok := sub.links[in.link]
-			if !ok || link.from != inputSide || link.fromSlot >= len(leads) || !in.widget && !ui.shows(n, in.name) {
+			if !ok || link.from != inputSide || link.fromSlot >= len(sub.inputs) || !in.widget && !ui.shows(n, in.name) {
 				continue
 			}
-			found := shown{link.fromSlot, n, in.name}
-			if ids := sub.inputs[link.fromSlot].links; len(ids) > 0 && ids[0] == in.link {
-				leads[link.fromSlot] = append([]shown{found}, leads[link.fromSlot]...)
-				continue
+			ids := sub.inputs[link.fromSlot].links
+			if _, there := sub.shownAt[link.fromSlot]; !there || len(ids) > 0 && ids[0] == in.link {
+				sub.shownAt[link.fromSlot] = shown{link.fromSlot, n, in.name}
 			}
-			leads[link.fromSlot] = append(leads[link.fromSlot], found)
 		}
 	}
-	for _, found := range leads {
-		if len(found) > 0 {
-			list = append(list, found[0])
-		}
+	for _, slot := range slices.Sorted(maps.Keys(sub.shownAt)) {
+		sub.shown = append(sub.shown, sub.shownAt[slot])
 	}
-	return list
 }
 
 // shows reports whether an instance's input leads to a widget.
 func (ui *UI) shows(n *uiNode, input string) bool {
 	sub := ui.subs[n.class]
-	return sub != nil && slices.ContainsFunc(sub.shown, func(s shown) bool { return sub.inputs[s.slot].name == input })
+	if sub == nil {
+		return false
+	}
+	slot, there := sub.slots[input]
+	_, leads := sub.shownAt[slot]
+	return there && leads
 }

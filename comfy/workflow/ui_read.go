@@ -66,6 +66,12 @@ func readSubgraph(object map[string]any) (*subgraph, error) {
 	if s.inputs, err = readPorts(object, "inputs"); err != nil {
 		return nil, err
 	}
+	s.slots = make(map[string]int, len(s.inputs))
+	for i, in := range s.inputs {
+		if _, doubled := s.slots[in.name]; !doubled {
+			s.slots[in.name] = i
+		}
+	}
 	s.outputs, err = readPorts(object, "outputs")
 	return s, err
 }
@@ -179,6 +185,12 @@ func (n *uiNode) readSockets(object map[string]any) error {
 			if in.link = identifier(socket["link"]); in.link == "" {
 				return bad("node %s: the input %s has a link that is not a whole number", short(n.id), short(in.name))
 			}
+		}
+		if n.inputAt == nil {
+			n.inputAt = make(map[string]int, len(list))
+		}
+		if _, doubled := n.inputAt[in.name]; !doubled {
+			n.inputAt[in.name] = len(n.inputs)
 		}
 		n.inputs = append(n.inputs, in)
 	}

@@ -59,7 +59,8 @@ func newer(class string, in *comfy.Input, values []any, todo []slot) bool {
 
 // fitting returns the place of the value for an input, from at on: the first that fits, if then enough values are left for the rest.
 func fitting(class string, in *comfy.Input, values []any, at, rest int) int {
-	for i := at; i < len(values)-rest; i++ {
+	const most = 16 // places that no widget of ours has
+	for i := at; i < min(len(values)-rest, at+most); i++ {
 		if plausible(class, in, values[i]) {
 			return i
 		}
