@@ -2,6 +2,7 @@ package workflow
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,6 +23,9 @@ func exactly(n float64) amount { return amount{n, true, true} }
 
 // upTo returns the most that either may be.
 func (a amount) upTo(b amount) amount {
+	if a == (amount{}) || b == (amount{}) {
+		return amount{}
+	}
 	return amount{math.Max(a.n, b.n), a.known && b.known, a.exact && b.exact && a.n == b.n}
 }
 
@@ -37,7 +41,7 @@ func (w *weigher) amount(n comfy.Node, input string) (amount, bool) {
 		v = in.Default
 	}
 	if l, ok := asLink(v); ok {
-		if got := w.given(l); got.known {
+		if got := w.given(l); got.known || got.n > 0 {
 			return got, true
 		}
 	} else if x, _, ok := numeric(written(v), false); ok {
@@ -116,14 +120,19 @@ var numberOf = map[string]func(w *weigher, n comfy.Node, in volume) []amount{
 	},
 	"ComfyMathExpression": (*weigher).calculated,
 	"ComfySwitchNode":     (*weigher).switched,
-	"CustomCombo":         func(w *weigher, n comfy.Node, _ volume) []amount { return append([]amount{{}}, w.one(n, "index")...) },
+	"CustomCombo":         (*weigher).chosen,
+	"WanCameraEmbedding":  (*weigher).filmed,
 	"ResolutionSelector":  (*weigher).selected,
 	"CreateList":          (*weigher).listed,
 }
 
 func (w *weigher) value(n comfy.Node, _ volume) []amount { return w.one(n, "value") }
 
+// one gives the number of an input; where that is not known it is for those after it to say what it may be at most.
 func (w *weigher) one(n comfy.Node, input string) []amount {
+	if l, ok := asLink(n.Inputs[input]); ok {
+		return []amount{w.given(l)}
+	}
 	a, _ := w.amount(n, input)
 	return []amount{a}
 }
@@ -163,26 +172,37 @@ func (w *weigher) calculated(n comfy.Node, _ volume) []amount {
 
 func (w *weigher) switched(n comfy.Node, _ volume) []amount {
 	on, isBool := written(n.Inputs["switch"]).(bool)
-	yes, _ := w.amount(n, "on_true")
-	no, _ := w.amount(n, "on_false")
+	yes, no := w.one(n, "on_true"), w.one(n, "on_false")
 	switch {
 	case !isBool:
-		return []amount{yes.upTo(no)}
+		return []amount{yes[0].upTo(no[0])}
 	case on:
-		return []amount{yes}
+		return yes
 	}
-	return []amount{no}
+	return no
 }
 
 // listed gives the most of the numbers that make a list.
 func (w *weigher) listed(n comfy.Node, _ volume) []amount {
 	out := exactly(0)
 	for name := range n.Inputs {
-		if a, there := w.amount(n, name); there {
-			out = out.upTo(a)
-		}
+		out = out.upTo(w.one(n, name)[0])
 	}
 	return []amount{out}
+}
+
+// chosen gives the place of an option in a list of the graph's own; the first where it does not tell.
+func (w *weigher) chosen(n comfy.Node, _ volume) []amount {
+	index, there := w.amount(n, "index")
+	if !there {
+		index = exactly(0)
+	}
+	return []amount{{}, index}
+}
+
+// filmed passes on the size of a film that is to be made.
+func (w *weigher) filmed(n comfy.Node, _ volume) []amount {
+	return append([]amount{{}}, slices.Concat(w.one(n, "width"), w.one(n, "height"), w.one(n, "length"))...)
 }
 
 // selected gives the sides of an area with a ratio: "16:9 (Widescreen)".

@@ -12,14 +12,14 @@ const (
 	maxFormulaDepth = 50
 )
 
-// calculate works out a formula of ComfyMathExpression: numbers, names, + - * / // % **, parentheses and the common functions. It is
+// calculate works out a formula of ComfyMathExpression: numbers, names, + - * / // % ** & ~, parentheses and the common functions. It is
 // false for anything else, and for a result that is no finite number.
 func calculate(formula string, value func(name string) (float64, bool)) (float64, bool) {
 	if len(formula) > maxFormula {
 		return 0, false
 	}
 	c := &calculation{rest: formula, value: value}
-	result := c.sum(0)
+	result := c.bits(0)
 	if c.skip(); c.rest != "" || c.failed || math.IsNaN(result) || math.IsInf(result, 0) {
 		return 0, false
 	}
@@ -50,6 +50,19 @@ func (c *calculation) takes(operators ...string) string {
 		}
 	}
 	return ""
+}
+
+// bits combines whole numbers bit by bit, which rounds sizes: a & -8.
+func (c *calculation) bits(depth int) float64 {
+	x := c.sum(depth)
+	for c.takes("&") != "" {
+		y := c.sum(depth)
+		if math.Trunc(x) != x || math.Trunc(y) != y || math.Abs(x) > 1<<53 || math.Abs(y) > 1<<53 {
+			return c.fail()
+		}
+		x = float64(int64(x) & int64(y))
+	}
+	return x
 }
 
 func (c *calculation) sum(depth int) float64 {
@@ -92,9 +105,11 @@ func (c *calculation) sign(depth int) float64 {
 	if depth > maxFormulaDepth {
 		return c.fail()
 	}
-	switch c.takes("-", "+") {
+	switch c.takes("-", "+", "~") {
 	case "-":
 		return -c.sign(depth + 1)
+	case "~":
+		return -c.sign(depth+1) - 1
 	case "+":
 		return c.sign(depth + 1)
 	}
@@ -107,7 +122,7 @@ func (c *calculation) sign(depth int) float64 {
 
 func (c *calculation) atom(depth int) float64 {
 	if c.takes("(") != "" {
-		x := c.sum(depth + 1)
+		x := c.bits(depth + 1)
 		if c.takes(")") == "" {
 			return c.fail()
 		}
@@ -159,10 +174,10 @@ var functions = map[string]func(float64) float64{
 var folds = map[string]func(x, y float64) float64{"min": math.Min, "max": math.Max, "pow": math.Pow}
 
 func (c *calculation) call(name string, depth int) float64 {
-	x := c.sum(depth + 1)
+	x := c.bits(depth + 1)
 	fold, f := folds[name], functions[name]
 	for c.takes(",") != "" {
-		y := c.sum(depth + 1)
+		y := c.bits(depth + 1)
 		if fold == nil {
 			return c.fail()
 		}

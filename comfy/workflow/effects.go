@@ -22,7 +22,6 @@ type effect struct {
 	factor         float64  // multiplies the sides
 	by, times      string   // multiplies the sides; the number of pictures
 	most           string   // passes at most so many
-	after          string   // adds so many
 	across, down   []string // adds to the sides
 	longest, short string   // makes the longer or the shorter side this
 	area, grid     string   // makes about so many megapixels of it, in steps of a grid
@@ -50,6 +49,8 @@ func effectTable() map[string]effect {
 		"EmptyAceStepLatentAudio":          sound("batch_size"),
 		"EmptyAceStep1.5LatentAudio":       sound("batch_size"),
 		"EmptyMiniMaxMusic3LatentAudio":    sound("batch_size"),
+		"VAEEncodeAudio":                   {special: (*weigher).heard},
+		"LTXVAudioVAEEncode":               {special: (*weigher).heard},
 		"LTXVEmptyLatentAudio":             {special: (*weigher).soundtrack},
 		"EmptyLatentHunyuan3Dv2":           {fixed: volume{width: 8192, height: 64}, count: []string{"batch_size"}},
 		"EmptyTrellis2LatentStructure":     {fixed: volume{width: 512, height: 512}, count: []string{"batch_size"}},
@@ -105,7 +106,7 @@ func effectTable() map[string]effect {
 		"ImageFromBatch":             {most: "length"},
 		"RebatchLatents":             {from: []string{"latents"}},
 		"RebatchImages":              {from: []string{"images"}},
-		"WanSoundImageToVideoExtend": {from: []string{"video_latent"}, after: "length"},
+		"WanSoundImageToVideoExtend": {special: (*weigher).extended},
 		"WanDancerPadKeyframes":      {from: []string{"images"}, count: []string{"segment_length"}},
 		"WanDancerPadKeyframesList":  {from: []string{"images"}, count: []string{"segment_length", "num_segments"}},
 		"ImageStitch":                {special: (*weigher).stitched},
@@ -180,12 +181,8 @@ func (w *weigher) counts(e *effect, n comfy.Node, out volume) volume {
 	if e.times != "" {
 		out.count = times(max(out.count, 1), plus(number(e.times), e.more))
 	}
-	if e.after != "" {
-		out.count = plus(out.count, number(e.after))
-		out.frames = out.count
-	}
-	if most := number(e.most); most > 0 {
-		out.count = min(max(out.count, 1), most)
+	if most, there := w.amount(n, e.most); there && most.known {
+		out.count = min(max(out.count, 1), max(whole(most.n), 1))
 	}
 	if e.video {
 		out.frames = max(out.count, 1)
@@ -330,24 +327,50 @@ func (w *weigher) resized(id string, n comfy.Node, _ volume) volume {
 	return by
 }
 
-// stitched puts two pictures side by side or one above the other, the second made as long as the first where that is asked for.
+// stitched puts two pictures side by side or one above the other. Where it is not known whether the second is made as long as the first,
+// the larger way counts.
 func (w *weigher) stitched(_ string, n comfy.Node, _ volume) volume {
 	a, b := w.brought(n, "image1"), w.brought(n, "image2")
 	if a.empty() || b.empty() {
 		return a.larger(b)
 	}
-	out := volume{count: max(a.count, b.count), guessed: a.guessed || b.guessed, merged: true}
+	direction, _ := written(n.Inputs["direction"]).(string)
+	below := direction == "up" || direction == "down"
+	if below { // as it is side by side, turned
+		a.width, a.height, b.width, b.height = a.height, a.width, b.height, b.width
+	}
+	out := volume{count: max(a.count, b.count), frames: max(a.frames, b.frames), guessed: a.guessed || b.guessed, merged: a.merged || b.merged}
+	matched, told := written(n.Inputs["match_image_size"]).(bool)
+	second, long := whole(float64(b.width)*float64(a.height)/float64(b.height)), a.height
+	if !matched {
+		long = max(a.height, b.height)
+		second = max(b.width, second*b2i(!told))
+		out.merged = out.merged || !told
+	}
 	gap := w.side(n, "spacing_width", &out.guessed)
-	beside, _ := written(n.Inputs["direction"]).(string)
-	if beside == "up" || beside == "down" {
-		grown := whole(float64(b.height) * math.Max(float64(a.width)/float64(b.width), 1))
-		out.width, out.height = max(a.width, b.width), plus(plus(a.height, grown), gap)
-	} else {
-		grown := whole(float64(b.width) * math.Max(float64(a.height)/float64(b.height), 1))
-		out.width, out.height = plus(plus(a.width, grown), gap), max(a.height, b.height)
+	out.width, out.height = plus(plus(a.width, second), gap+gap%2), long
+	if below {
+		out.width, out.height = out.height, out.width
 	}
 	return out
 }
+
+// extended makes as many more frames of each video as it is told.
+func (w *weigher) extended(_ string, n comfy.Node, _ volume) volume {
+	out := w.brought(n, "video_latent")
+	videos := max(out.count/max(out.frames, 1), 1)
+	out.frames = max(w.side(n, "length", &out.guessed), 1)
+	out.count = times(videos, out.frames)
+	return out
+}
+
+// heard makes of sound whose length nobody knows what becomes sound again.
+func (*weigher) heard(string, comfy.Node, volume) volume {
+	return volume{width: samples, height: mostSound, count: 1, sound: true, guessed: true}
+}
+
+// mostSound are the seconds of sound that nobody knows.
+const mostSound = 360
 
 // grid makes one picture of many, cell by cell.
 func (w *weigher) grid(_ string, n comfy.Node, in volume) volume {

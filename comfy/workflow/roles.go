@@ -37,6 +37,9 @@ var (
 		{"LoadLatent", "latent"}: true, {"Load3D", "model_file"}: true, {"Load3DAnimation", "model_file"}: true, {"Load3DAdvanced", "model_file"}: true,
 	}
 
+	// editorViews are inputs by which the editor shows what was made; no class reads them.
+	editorViews = map[Target]bool{{"ImageCompare", "compare_view"}: true}
+
 	// previews are the classes that show in the temp folder what others save, with the input of each that has it.
 	previews = map[string]struct{ class, input, from string }{
 		"SaveImage":         {"PreviewImage", "images", "images"},

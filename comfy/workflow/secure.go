@@ -122,6 +122,10 @@ func (s *securer) input(id string, n comfy.Node, class *comfy.Class, input strin
 		delete(n.Inputs, input)
 		return
 	}
+	if editorViews[Target{n.ClassType, input}] {
+		n.Inputs[input] = map[string]any{}
+		return
+	}
 	v := n.Inputs[input]
 	text, known := textIn(s.texts, n, input)
 	_, isLink := asLink(v)
@@ -187,7 +191,9 @@ func (s *securer) option(n comfy.Node, class *comfy.Class, input string, fault F
 // free judges an input that is no file's by its name or type. A text may say what it likes, but to a class that fetches or sends.
 func (s *securer) free(n comfy.Node, class *comfy.Class, isLink bool, fault Fault) {
 	in, v := declared(s.info, n, fault.Input), n.Inputs[fault.Input]
-	text := in != nil && strings.Contains(in.Type, "STRING") || in == nil && core(class.Module) // which reads no input that it does not declare
+	_, isText := written(v).(string)
+	text := in != nil && strings.Contains(in.Type, "STRING") || in == nil && core(class.Module) || // which reads no input that it does not declare
+		in != nil && isText && (in.Type == anyType || in.Type == matchType) // where it goes from there is looked at there
 	switch {
 	case hasWord(n.ClassType, fetchWords...) && (isLink && s.givesText(v) || namesAddress(written(v), 0)):
 		fault.Rule, fault.Problem, fault.Fits = RuleURL, "it may name an address", "a text without one"

@@ -42,7 +42,8 @@ type outcome struct {
 	volume  volume
 	numbers []amount // by output
 	steps   []amount // of the noise levels, by output; the last holds for those after it too
-	repeats int64    // how long a list it gives; nodes after it run as often
+	repeats int64    // how long a list it gives, at most; nodes after it run as often
+	origin  string   // the node that made the list; empty where there is none, or several
 }
 
 type weigher struct {
@@ -70,7 +71,7 @@ func (w *weigher) weigh(id string) {
 	if out.volume.empty() && gives(class, "IMAGE", "LATENT", "MASK", "VIDEO") {
 		out.volume = volume{width: assumed, height: assumed, guessed: true}
 	}
-	w.repeat(n, class, out, used)
+	w.repeat(id, class, out, used)
 	if f := numberOf[n.ClassType]; f != nil {
 		out.numbers = f(w, n, in)
 	}
@@ -109,8 +110,8 @@ func (w *weigher) incoming(n comfy.Node, from []string) (in volume, used []strin
 
 // brought returns the volume that comes in over one input.
 func (w *weigher) brought(n comfy.Node, input string) volume {
-	if l, ok := asLink(n.Inputs[input]); ok && w.done[l.Node] != nil {
-		return w.done[l.Node].volume
+	if from := w.behind(n, input); from != nil {
+		return from.volume
 	}
 	return volume{}
 }
@@ -207,33 +208,62 @@ func (w *weigher) named(n comfy.Node, names []string, guessed *bool) (most int64
 const someItems = 64
 
 // repeat works out how often a node runs, and how long a list it gives: it runs once for each item of the longest list that comes in.
-// The items of used inputs are counted already.
-func (w *weigher) repeat(n comfy.Node, class *comfy.Class, out *outcome, used []string) {
+// The items of used inputs are counted already, and so are those of lists that come from where theirs comes from.
+func (w *weigher) repeat(id string, class *comfy.Class, out *outcome, used []string) {
+	n := w.graph[id]
+	counted := map[string]bool{}
+	for _, input := range used {
+		if from := w.behind(n, input); from != nil {
+			counted[from.origin] = from.origin != ""
+		}
+	}
 	var runs, all int64 = 1, 0
+	origins := map[string]bool{}
 	out.repeats = 1
-	for input, v := range n.Inputs {
-		l, ok := asLink(v)
-		if !ok || w.done[l.Node] == nil {
+	for input := range n.Inputs {
+		from := w.behind(n, input)
+		if from == nil {
 			continue
 		}
-		items := max(w.done[l.Node].repeats, 1)
-		out.repeats, all = max(out.repeats, items), plus(all, items)
-		if !slices.Contains(used, input) {
-			runs = max(runs, items)
+		out.repeats, all = max(out.repeats, from.repeats), plus(all, from.repeats)
+		if from.repeats > 1 {
+			origins[from.origin] = true
+		}
+		if !slices.Contains(used, input) && !counted[from.origin] {
+			runs = max(runs, from.repeats)
 		}
 	}
 	if runs > 1 && !out.volume.empty() {
 		out.volume.count = times(max(out.volume.count, 1), runs)
 	}
+	if len(origins) == 1 {
+		out.origin = slices.Collect(maps.Keys(origins))[0]
+	}
+	w.list(id, class, out, all)
+}
+
+// list works out what list a node gives that makes one of its own.
+func (w *weigher) list(id string, class *comfy.Class, out *outcome, items int64) {
 	lists := class != nil && slices.ContainsFunc(class.Outputs, func(p comfy.Port) bool { return p.List })
-	switch {
-	case n.ClassType == "CreateList":
-		out.repeats = max(all, 1)
-	case lists && out.volume.empty():
+	if !lists && w.graph[id].ClassType != "CreateList" {
+		return
+	}
+	switch out.origin = id; {
+	case w.graph[id].ClassType == "CreateList":
+		out.repeats = max(items, 1)
+	case out.volume.empty():
 		out.repeats, w.sum.Known = times(out.repeats, someItems), false
-	case lists:
+	default:
 		out.repeats = max(out.repeats, out.volume.count)
 	}
+}
+
+// behind returns what the node behind an input gives, or nil.
+func (w *weigher) behind(n comfy.Node, input string) *outcome {
+	if l, ok := asLink(n.Inputs[input]); ok {
+		return w.done[l.Node]
+	}
+	return nil
 }
 
 // levels returns how many steps the noise levels make that a node gives.
