@@ -116,6 +116,37 @@ func TestPutResult_nothingMoves(t *testing.T) {
 	}
 }
 
+// CLIENT-META-1: files that ComfyUI 0.33.0 wrote, with the whole graph in each. What is left of them has these hashes; other programs (PyAV,
+// Pillow) decoded that to the same frames and found no metadata in it.
+func TestPutResult_comfyui(t *testing.T) {
+	t.Parallel()
+	s := openStore(t, images.StoreConfig{Generator: "test"})
+	for name, want := range map[string]string{
+		"sound.flac":    "30224f2d6ed6ec390e2f4505f39ba683fc73ce3b9961e9b10d2a069beae662e2",
+		"sound.mp3":     "044d57cb2f95544268cc0c95919c607ec60cbba09543fbb686207a9c394578c5",
+		"sound.opus":    "074e3dc7973687381670d4dc6ca59ee3373c791cbab8fd068b8fa040e289595b",
+		"h264.mp4":      "3f6a72eaa1cead98007d0e344f85aa46fc578f97f3d932753955b2779f397eb2",
+		"vp9.webm":      "bf2c5ac00237408c34b1d430d6f330b9cf4b9cc9ef72ba222630de058ad5e72f",
+		"av1.webm":      "b36a1979f77291352731925da444a2959b179095919baf853a8e64ee175d28dc",
+		"moving.png":    "dc679ff66135788a7cb71f001930f5bff07659ac2a7fb9fc5cd644729cd3308d",
+		"lossless.webp": "6ff212bd3153443128595e1a9066db30a2ce8f4083e0e4cbccbb97e2844220fe",
+		"lossy.webp":    "3e3d38404d0311148673f6a84ad43e57f3e88c08799261103acfdac9a59b2ddf",
+	} {
+		b := testdata(t, "comfyui/"+name)
+		if !bytes.Contains(b, []byte("class_type")) {
+			t.Errorf("%s holds no graph to begin with", name)
+		}
+		out, saveErr, err := s.PutResult(t.Context(), images.Image{Owner: "o", CallID: "c"}, name, images.Bounds{}, bytes.NewReader(b))
+		if err != nil || saveErr != nil || out.File == nil || out.File.SHA256 != want {
+			t.Errorf("%s: %+v, %v, %v", name, out.File, saveErr, err)
+			continue
+		}
+		if left := fileBytes(t, s, out.File.ID); bytes.Contains(left, []byte("class_type")) || bytes.Contains(left, []byte("EmptyImage")) {
+			t.Errorf("%s: the graph is still there", name)
+		}
+	}
+}
+
 // OUTPUT__KEEP_METADATA leaves in what is there.
 func TestPutResult_keep(t *testing.T) {
 	t.Parallel()
