@@ -15,7 +15,7 @@ import (
 
 // Pictures is where inputs come from and results go. [images.Store] is one.
 type Pictures interface {
-	Put(ctx context.Context, im images.Image, b images.Bounds, src io.Reader) (out images.Image, saveErr, err error)
+	PutIf(ctx context.Context, im images.Image, b images.Bounds, src io.Reader, sure func() error) (out images.Image, saveErr, err error)
 	PutResult(ctx context.Context, im images.Image, name string, b images.Bounds, src io.Reader) (out images.Result, saveErr, err error)
 	Open(owner, id string) (io.ReadSeekCloser, images.Image, error)
 }
@@ -34,7 +34,9 @@ type Config struct {
 	Queue engine.Queue   // jobs that wait; default in memory, 1024 at most
 	Store engine.KV[Job] // what is known of jobs; default in memory, 4096 at most
 
-	PerOwner     int           // jobs at the servers of one owner; default 2 (LIMITS__JOBS_PER_PRINCIPAL)
+	PerOwner int // jobs at the servers of one owner; default 2 (LIMITS__JOBS_PER_PRINCIPAL)
+	// OwnPerOwner, where set, tells how many jobs an owner may have at the servers in place of PerOwner; false: PerOwner.
+	OwnPerOwner  func(owner string) (int, bool)
 	InFlight     int           // jobs at the servers in all; default 4 (LIMITS__JOBS_IN_FLIGHT)
 	StartTimeout time.Duration // from Start to the start of execution; default 1 h
 	Timeout      time.Duration // from the start of execution; default 1 h (JOBS__TIMEOUT)

@@ -3,6 +3,7 @@
 package jobs
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -71,7 +72,10 @@ type Spec struct {
 	Model   string
 	Cost    float64           // megapixel-steps
 	Summary map[string]string // for people: family, size, sampler, …; no prompt
-	Release func()            // gives the pending place back; called exactly once, when the job is submitted or ends
+	Settle  func(float64)     // told once, at the job's end, what of Cost it took; nil: nobody asks
+	// Show prepares what a caller will be shown of a job that succeeded, beside the writing of its record; nil: nothing.
+	Show    func(context.Context, Job)
+	Release func() // gives the pending place back; called exactly once, when the job is submitted or ends
 }
 
 // A Progress is how far a running job is.

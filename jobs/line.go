@@ -83,9 +83,15 @@ func (m *Manager) hasPlace() bool {
 }
 
 func (m *Manager) mayHaveTurn(owner string) bool {
+	most := m.cfg.PerOwner
+	if m.cfg.OwnPerOwner != nil {
+		if own, ok := m.cfg.OwnPerOwner(owner); ok {
+			most = own
+		}
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.placed[owner] < m.cfg.PerOwner
+	return m.placed[owner] < most
 }
 
 // place counts a job as being at a server. It returns nil when the job is gone.

@@ -76,7 +76,7 @@ func (m *Manager) Start(ctx context.Context, s Spec) (Job, error) {
 	id := strings.ToLower(rand.Text())
 	e := &entry{
 		key:     key(s.Owner, id),
-		item:    engine.Item{Owner: s.Owner, ID: id},
+		item:    engine.Item{Owner: s.Owner, ID: id, Cost: s.Cost},
 		spec:    s,
 		cancel:  cancel,
 		close:   closer,

@@ -1,9 +1,6 @@
 package limits
 
-import (
-	"fmt"
-	"sync"
-)
+import "sync"
 
 // A BusyError refuses a call because too many run. Its text is safe to show.
 type BusyError struct {
@@ -54,18 +51,16 @@ func (r running) full(limit string, most int, quick bool) error {
 }
 
 // NewCalls returns room for so many calls (LIMITS__CALLS), of which one principal runs at most perPrincipal. A number below 1 stands for
-// its default, 512 and 128.
-func NewCalls(calls, perPrincipal int) (*Calls, error) {
+// its default, 512 and 128; no principal runs more than there are.
+func NewCalls(calls, perPrincipal int) *Calls {
 	if calls < 1 {
 		calls = defaultCalls
 	}
 	if perPrincipal < 1 {
-		perPrincipal = min(defaultCallsPrincipal, calls)
+		perPrincipal = defaultCallsPrincipal
 	}
-	if perPrincipal > calls {
-		return nil, fmt.Errorf("limits: %d calls of one principal, but %d of all", perPrincipal, calls)
-	}
-	return &Calls{max: calls, maxPerPrincipal: perPrincipal, held: make(map[string]running)}, nil
+	perPrincipal = min(perPrincipal, calls)
+	return &Calls{max: calls, maxPerPrincipal: perPrincipal, held: make(map[string]running)}
 }
 
 // Enter takes a place for a call until leave is called, or returns a [*BusyError]. It never waits. quick says that the call only looks

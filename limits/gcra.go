@@ -22,9 +22,15 @@ func (w window) price(work float64) (time.Duration, bool) {
 	return time.Duration(p), true
 }
 
+// slack is what prices that were rounded up may come to together: parts of a budget add up to it.
+const slack = time.Microsecond
+
 // wait is how long a spender whose budget is spent up to tat must wait for price; 0 is not at all.
 func (w window) wait(tat, now, price time.Duration) time.Duration {
-	return max(0, max(tat, now)+price-now-w.period)
+	if over := max(tat, now) + price - now - w.period; over > slack {
+		return over
+	}
+	return 0
 }
 
 // left is how much of the budget there is.

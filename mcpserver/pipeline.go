@@ -32,12 +32,13 @@ type call struct {
 	params    map[string]any                                              // resolve: what the record keeps
 	decision  policy.Decision                                             // scope, authorize
 	release   func()                                                      // admit: gives the place back, at most once
+	settle    func(work float64)                                          // admit: tells what of the plan's cost was taken; the first call counts
 	intended  bool                                                        // intent: it is durable
 	started   bool                                                        // run
 }
 
 func (c *call) caller() tools.Caller {
-	return tools.Caller{Principal: c.principal, CallID: c.id, Arrived: c.arrived, Transport: c.transport, Notify: c.notify}
+	return tools.Caller{Principal: c.principal, CallID: c.id, Arrived: c.arrived, Transport: c.transport, Notify: c.notify, Settle: c.settle}
 }
 
 // cancels reports whether the call takes work away, which must be possible even when the log's disk is full (AUD-04).
@@ -65,6 +66,9 @@ type pipeline struct {
 	policy  Policy
 	limiter Limiter
 	places  Places
+	budgets Budgets // nil: there are none
+	calls   Calls   // likewise
+	seen    func(auth.Principal)
 	audit   Audit
 	denials Denials
 	log     *zap.Logger
@@ -107,5 +111,8 @@ func (*pipeline) run(ctx context.Context, c *call) (tools.Result, error) {
 	}()
 	res, err := c.plan.Run(ctx, c.caller(), c.release)
 	returned = true
+	if c.settle != nil && res.JobID == "" { // no job will tell
+		c.settle(0)
+	}
 	return res, err
 }

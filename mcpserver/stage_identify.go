@@ -21,6 +21,9 @@ func (p *pipeline) identify(next handler) handler {
 	return func(ctx context.Context, c *call) (tools.Result, error) {
 		c.id = p.newID()
 		c.principal = caller(ctx, p.policy)
+		if p.seen != nil {
+			p.seen(c.principal)
+		}
 		if c.notify == nil {
 			c.notify = func(tools.Progress) {}
 		}

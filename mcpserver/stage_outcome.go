@@ -96,6 +96,12 @@ func deniedBy(err error) string {
 	if e, ok := errors.AsType[*limits.QueueFullError](err); ok {
 		return "limit:" + e.Limit
 	}
+	if e, ok := errors.AsType[*limits.BudgetError](err); ok {
+		return "limit:" + e.Limit
+	}
+	if e, ok := errors.AsType[*limits.BusyError](err); ok {
+		return "limit:" + e.Limit
+	}
 	return ""
 }
 

@@ -96,6 +96,17 @@ type work struct {
 	megapixelSteps float64 // LIM-03
 }
 
+// evaluations is how often a sampler asks the model in a step (LIM-03): the higher orders look twice or thrice.
+func evaluations(sampler string) int {
+	switch sampler {
+	case "heun", "dpm_2", "dpm_2_ancestral", "dpmpp_2s_ancestral", "dpmpp_2s_ancestral_cfg_pp", "dpmpp_sde", "dpmpp_sde_gpu", "seeds_2", "exp_heun_2_x0", "exp_heun_2_x0_sde":
+		return 2
+	case "heunpp2", "seeds_3":
+		return 3
+	}
+	return 1
+}
+
 // workOf computes in whole numbers that cannot run over (T32).
 func workOf(width, height, count, steps int) (work, error) {
 	pixels, ok := product(width, height, count)
@@ -127,6 +138,9 @@ func product(factors ...int) (int64, bool) {
 // runJob starts an admitted job and waits for it.
 func (e *Env) runJob(ctx context.Context, c Caller, s jobs.Spec, wait time.Duration, format images.Format) (Result, error) {
 	s.Settle = c.Settle
+	if wait > 0 {
+		s.Show = func(ctx context.Context, j jobs.Job) { e.previews(ctx, c, j.Images, format) }
+	}
 	j, err := e.Jobs.Start(ctx, s)
 	if err != nil {
 		return Result{}, err

@@ -27,6 +27,7 @@ type Env struct {
 	Library  Library   // saved workflows; nil where there are none
 	Rates    Rates     // *limits.Limiter
 	Places   Places    // *limits.Places
+	Budgets  Budgets   // *limits.Budgets; nil: none is told
 	Links    Links     // signed URLs of pictures; nil where there are none
 	Inbox    *Inbox    // one-time upload links; nil where there are none
 	Inputs   Inputs    // files that upload_image may name; nil: none
@@ -124,6 +125,11 @@ type Rates interface {
 // Places tells how full the queue is. [limits.Places] does.
 type Places interface {
 	Usage(principal string) limits.Usage
+}
+
+// Budgets tells what is left of the budgets. [limits.Budgets] does.
+type Budgets interface {
+	Remaining(principal string) []limits.Budget
 }
 
 // Links makes links to pictures. A link is its own credential, for as long as it lasts.

@@ -2,6 +2,7 @@ package tools_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -483,6 +484,8 @@ type fakeCatalog struct {
 	graph comfy.Graph
 	notes []string
 	huge  bool
+
+	sampler string
 }
 
 func testGraph(prefix string) comfy.Graph {
@@ -508,7 +511,7 @@ func (c *fakeCatalog) Text(inv workflow.Inventory, ask workflow.Ask) (workflow.M
 	}
 	return workflow.Made{
 		Graph: g, Output: "9", Family: "sdxl", Title: "SDXL", Model: "base.safetensors", Width: 1024, Height: 1024, Count: ask.Count, Steps: 25, CFG: 8,
-		Sampler: "euler", Scheduler: "normal", Notes: c.notes,
+		Sampler: cmp.Or(c.sampler, "euler"), Scheduler: "normal", Notes: c.notes,
 	}, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -150,16 +151,21 @@ func (a generateArgs) Resolve(ctx context.Context, _ Caller) (Plan, error) {
 		return nil, err
 	}
 	p := &generatePlan{env: a.env, args: a, seed: ask.Seed}
+	var size int64
 	err = a.env.resolve(ctx, []policy.Kind{policy.Checkpoint, policy.DiffusionModel, policy.TextEncoder, policy.VAE, policy.LoRA},
 		func(inv workflow.Inventory) (comfy.Graph, error) {
 			var err error
 			p.made, err = a.env.Catalog.Text(inv, ask)
+			size = sizeOf(inv, p.made.Model)
 			return p.made.Graph, err
 		}, &p.drawn)
 	if err != nil {
 		return nil, err
 	}
-	if p.work, err = workOf(p.made.Width, p.made.Height, p.made.Count, p.made.Steps); err != nil {
+	if p.work, err = workOf(p.made.Width, p.made.Height, p.made.Count, p.made.Steps*evaluations(p.made.Sampler)); err != nil {
+		return nil, err
+	}
+	if p.tight, err = a.env.fitsVideo(p.made.Width, p.made.Height, p.made.Count, size); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -253,6 +259,8 @@ type generatePlan struct {
 	made workflow.Made
 	seed uint64
 	work work
+
+	tight string // a note that video memory may not suffice
 }
 
 // Policy implements [Plan].
@@ -320,8 +328,12 @@ func (p *generatePlan) summary() map[string]string {
 	if len(loras) > 0 {
 		s["loras"] = strings.Join(loras, ", ")
 	}
-	if len(m.Notes) > 0 {
-		s[noteKey] = strings.Join(m.Notes, " ")
+	notes := m.Notes
+	if p.tight != "" {
+		notes = append(slices.Clip(notes), p.tight)
+	}
+	if len(notes) > 0 {
+		s[noteKey] = strings.Join(notes, " ")
 	}
 	return s
 }

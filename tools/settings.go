@@ -21,6 +21,9 @@ type Settings struct {
 	MaxUploadBytes      int64   // of an upload; default 20 MiB
 	MaxUploadPixels     int64   // of an upload; default 4,194,304
 
+	VRAMFactor    float64 // part of the estimated video memory that a job must find; 0: none is refused (LIMITS__VRAM_FACTOR)
+	VRAMReserveGB float64 // of video memory, left to others before a job is told that it may be tight
+
 	Model              string // that a bare prompt takes (GENERATION__MODEL); empty: chosen from what is installed
 	ResultsToTemp      bool   // COMFYUI__RESULTS=temp
 	CancelOnDisconnect bool   // JOBS__ON_DISCONNECT=cancel

@@ -126,6 +126,7 @@ type statusView struct {
 	Server   serverView      `json:"server"`
 	Limits   json.RawMessage `json:"limits"`
 	Rates    []limits.Quota  `json:"rates"`
+	Budgets  []limits.Budget `json:"budgets,omitempty"` // in megapixel-steps
 	Places   limits.Usage    `json:"places"`
 	Queue    queueView       `json:"queue"`
 	Jobs     []jobView       `json:"jobs"`
@@ -183,6 +184,9 @@ func (e *Env) overall(ctx context.Context, c Caller) (Result, error) {
 		Queue:    queueView{Queued: stats.Queued, Running: stats.Running, SlotsPerServer: h.Slots},
 		Jobs:     []jobView{},
 		Security: securityView{e.Settings.InsecureTransport},
+	}
+	if e.Budgets != nil {
+		v.Budgets = e.Budgets.Remaining(c.Principal.Name)
 	}
 	if !h.Since.IsZero() && h.Reachable == v.Server.Reachable {
 		v.Server.Since = new(h.Since.UTC().Truncate(time.Second))

@@ -97,6 +97,11 @@ func (a upscaleArgs) Resolve(ctx context.Context, c Caller) (Plan, error) {
 	if p.work, err = workOf(p.made.Width, p.made.Height, 1, p.made.Steps); err != nil {
 		return nil, err
 	}
+	if a.in.Detail { // the second pass samples at the full size
+		if _, err := a.env.fitsVideo(p.made.Width, p.made.Height, 1, 0); err != nil {
+			return nil, err
+		}
+	}
 	return p, nil
 }
 
