@@ -29,6 +29,7 @@ import (
 // house is everything from the tools down to an embedded ComfyUI, without the pipeline.
 type house struct {
 	emulator *emulator.Server
+	client   *comfy.Client
 	store    *images.Store
 	jobs     *jobs.Manager
 	ends     *ends
@@ -67,9 +68,9 @@ func newHouse(t *testing.T, opts emulator.Options, change func(*jobs.Config, *to
 	var err error
 	h.emulator, err = emulator.New(opts)
 	must(err)
-	client, err := comfy.New(comfy.Config{URL: "http://127.0.0.1:8188", Dial: h.emulator.Dial})
+	h.client, err = comfy.New(comfy.Config{URL: "http://127.0.0.1:8188", Dial: h.emulator.Dial})
 	must(err)
-	ships, err := fleet.New(fleet.Config{Client: client})
+	ships, err := fleet.New(fleet.Config{Client: h.client})
 	must(err)
 	h.store, err = images.OpenStore(images.StoreConfig{Dir: filepath.Join(t.TempDir(), "store"), OutputDir: h.output, Generator: "test"})
 	must(err)
@@ -94,7 +95,7 @@ func newHouse(t *testing.T, opts emulator.Options, change func(*jobs.Config, *to
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Second)
 		defer cancel()
-		if err := errors.Join(h.jobs.Close(ctx), ships.Close(), client.Close(), h.emulator.Close(), h.store.Close()); err != nil {
+		if err := errors.Join(h.jobs.Close(ctx), ships.Close(), h.client.Close(), h.emulator.Close(), h.store.Close()); err != nil {
 			t.Errorf("closing: %v", err)
 		}
 	})

@@ -1,9 +1,11 @@
 package tools
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -92,8 +94,9 @@ type workflowView struct {
 	About     string        `json:"about,omitempty"`
 	Makes     string        `json:"makes"`
 	Installed *bool         `json:"installed,omitempty"` // nil: not looked into
-	Inputs    []listedInput `json:"inputs,omitempty"`
-	Models    []string      `json:"models,omitempty"`
+	Inputs    kindsByName   `json:"inputs,omitempty"`
+	Required  []string      `json:"required,omitempty"` // of the inputs
+	Models    []string      `json:"models,omitempty"`   // that are there
 	Missing   []missingView `json:"missing,omitempty"`
 	Bytes     int64         `json:"bytes,omitempty"` // of its model files together
 	Denied    string        `json:"denied_by,omitempty"`
@@ -101,12 +104,27 @@ type workflowView struct {
 	Tool      string        `json:"tool,omitempty"` // by which it can be called too
 }
 
-// A listedInput is one input, briefly; check_workflow tells the rest.
-type listedInput struct {
-	Name     string             `json:"name"`
-	Kind     workflow.OfferKind `json:"kind"`
-	Default  any                `json:"default,omitempty"`
-	Required bool               `json:"required,omitempty"`
+// kindsByName are the kinds of a workflow's inputs by their names, in the order in which they are told; check_workflow tells the rest.
+type kindsByName []workflow.Offer
+
+// MarshalJSON implements [json.Marshaler].
+func (k kindsByName) MarshalJSON() ([]byte, error) {
+	var b bytes.Buffer
+	for i, o := range k {
+		mark := byte(',')
+		if i == 0 {
+			mark = '{'
+		}
+		name, err := json.Marshal(o.Name)
+		if err != nil {
+			return nil, err
+		}
+		b.WriteByte(mark)
+		b.Write(name)
+		fmt.Fprintf(&b, ":%q", o.Kind)
+	}
+	b.WriteByte('}')
+	return b.Bytes(), nil
 }
 
 // A candidate is a workflow that matches, before and after it was looked into.
@@ -283,15 +301,16 @@ func (one *candidate) describe(ctx context.Context, e *Env, c Caller) {
 	for _, m := range d.missing[:min(len(d.missing), listedModels)] {
 		one.view.Missing = append(one.view.Missing, missingViews([]workflow.MissingFile{m})...)
 	}
-	for _, m := range d.models[:min(len(d.models), listedModels)] {
-		one.view.Models = append(one.view.Models, clean(string(m.Kind)+"/"+m.Name, 160))
-	}
-	for _, o := range d.offers[:min(len(d.offers), listedInputs)] {
-		in := listedInput{Name: o.Name, Kind: o.Kind, Default: shownDefault(o), Required: o.Required}
-		if text, ok := in.Default.(string); ok {
-			in.Default = clean(text, 60)
+	for _, m := range d.models {
+		if lacking := slices.ContainsFunc(d.missing, func(f workflow.MissingFile) bool { return f.Name == m.Name }); !lacking && len(one.view.Models) < listedModels {
+			one.view.Models = append(one.view.Models, clean(string(m.Kind)+"/"+m.Name, 160))
 		}
-		one.view.Inputs = append(one.view.Inputs, in)
+	}
+	one.view.Inputs = d.offers[:min(len(d.offers), listedInputs)]
+	for _, o := range one.view.Inputs {
+		if o.Required {
+			one.view.Required = append(one.view.Required, o.Name)
+		}
 	}
 	verdict := e.Judge.Decide(ctx, policy.Request{
 		Principal: c.Principal.Name, Role: c.Principal.Role, Scopes: c.Principal.Scopes, Method: c.Principal.Method, Transport: c.Transport,
@@ -310,9 +329,9 @@ func (one *candidate) rank() int {
 	case v.Denied != "":
 		return 3
 	case v.Installed == nil:
-		return 1
-	case !*v.Installed:
 		return 2
+	case !*v.Installed:
+		return 1
 	}
 	return 0
 }

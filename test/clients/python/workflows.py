@@ -59,7 +59,7 @@ async def by_name(client):
     """Two calls, from nothing to a picture."""
     found = await structured(client, "list_workflows", {"search": "text picture", "kind": "picture", "installed": True})
     one = next(w for w in found["workflows"] if w["name"] == "text_to_picture")
-    prompt = next(i["name"] for i in one["inputs"] if i["kind"] == "text")
+    prompt = next(name for name, kind in one["inputs"].items() if kind == "text")
     made = await client.call_tool("run_workflow", {"workflow": one["name"], "inputs": {prompt: "a red fox in the snow"}, "seed": 7, "wait_seconds": 100})
     expect(len(links(made)), 1, "pictures")
     if not any(c.type == "image" for c in made.content):
@@ -72,7 +72,7 @@ async def with_picture(client):
     """list, upload, check, run: a picture of one's own goes in."""
     found = await structured(client, "list_workflows", {"search": "frame"})
     one = next(w for w in found["workflows"] if w["name"] == "turn_and_frame")
-    picture = next(i["name"] for i in one["inputs"] if i["kind"] == "picture")
+    picture = next(name for name, kind in one["inputs"].items() if kind == "picture")
     sent = await client.call_tool("upload_image", {"data": base64.b64encode(png(96, 64)).decode()})
     expect(sent.is_error, False, text(sent))
     image = next(c.uri for c in sent.content if c.type == "resource_link").removeprefix("comfygate://images/")
