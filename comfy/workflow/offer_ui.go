@@ -159,19 +159,26 @@ func inputOf(class *comfy.Class, values map[string]any, name string) *comfy.Inpu
 	return nil
 }
 
-// merge gives an author's offer what the found one for the same value knows: its name and kind, and where else that value goes.
+// merge gives an author's offer what the found one for the same value knows: its name and kind, and where else that value goes. An author's
+// that is several things at once, a width and a height, keeps its own name.
 func (l *offerList) merge(o *Offer, found *offerList) {
+	var f *Offer
 	for _, t := range o.Targets {
-		f := found.at[t]
-		if f == nil || len(f.Targets) == 0 {
-			continue
+		switch same := found.at[t]; {
+		case same == nil:
+		case f != nil && same != f:
+			return
+		default:
+			f = same
 		}
-		o.Name, o.Description, o.Kind = f.Name, f.Description, f.Kind
-		o.Min, o.Max, o.Options, o.Default, o.Required = f.Min, f.Max, f.Options, f.Default, f.Required
-		for _, t := range f.Targets {
-			l.aim(o, t, nil)
-		}
-		f.Targets = nil
+	}
+	if f == nil || len(f.Targets) == 0 {
 		return
 	}
+	o.Name, o.Description, o.Kind = f.Name, f.Description, f.Kind
+	o.Min, o.Max, o.Options, o.Default, o.Required = f.Min, f.Max, f.Options, f.Default, f.Required
+	for _, t := range f.Targets {
+		l.aim(o, t, nil)
+	}
+	f.Targets = nil
 }
