@@ -1,14 +1,20 @@
 package jobs_test
 
 import (
+	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/comfygate/comfygate/comfy"
+	"github.com/comfygate/comfygate/images"
 	"github.com/comfygate/comfygate/jobs"
 )
 
@@ -197,4 +203,71 @@ func TestOutputs_serverGone(t *testing.T) {
 			t.Errorf("%s, %v", j.State, j.Err)
 		}
 	})
+}
+
+// The whole way of files that a real ComfyUI wrote: from the server into the store, stripped, and what is no result of any known kind refused.
+func TestOutputs_realStore(t *testing.T) {
+	t.Parallel()
+	read := func(name string) string {
+		b, err := os.ReadFile(filepath.Join("..", "images", "testdata", "comfyui", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	contents := map[string]string{
+		"v.mp4": read("h264.mp4"), "s.opus": read("sound.opus"), "m.webp": read("lossy.webp"), "fake.mp4": read("sound.flac"),
+		"page.png": "<!DOCTYPE html><script>alert(1)</script>", "cut.flac": read("sound.flac")[:50],
+	}
+	store, err := images.OpenStore(images.StoreConfig{Dir: filepath.Join(t.TempDir(), "store"), OutputDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	s := newServer(1)
+	s.content = func(o comfy.Output) string { return contents[o.Filename] }
+	ends := &recorder{}
+	m, err := jobs.New(jobs.Config{Servers: s, Pictures: store, Record: ends})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = m.Close(context.WithoutCancel(t.Context())) })
+	j, err := m.Start(t.Context(), jobs.Spec{Owner: "ann", CallID: "c", Graph: comfy.Graph{"9": {ClassType: "SaveVideo"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.run(t, 0).end(comfy.Result{State: comfy.Succeeded, Outputs: []comfy.Output{
+		file("9", "images", "v.mp4"), file("9", "audio", "s.opus"), file("9", "images", "m.webp"), file("9", "images", "fake.mp4"),
+		file("9", "images", "page.png"), file("9", "audio", "cut.flac"),
+	}})
+	if j, err = m.Watch(t.Context(), "ann", j.ID, func(jobs.Job) {}); err != nil || j.State != jobs.Succeeded {
+		t.Fatalf("%s, %v, %v", j.State, j.Err, err)
+	}
+	var got []string
+	for _, o := range j.Outputs {
+		line := string(o.Kind) + " " + o.Note
+		if o.File != nil {
+			line = string(o.Kind) + " " + o.File.Type
+			f, kept, err := store.OpenFile("ann", o.File.ID)
+			if err != nil || kept.SHA256 != o.File.SHA256 || kept.Saved == "" {
+				t.Errorf("%+v: %+v, %v", o.File, kept, err)
+				continue
+			}
+			b, err := io.ReadAll(f)
+			if _ = f.Close(); err != nil || bytes.Contains(b, []byte("class_type")) {
+				t.Errorf("%s: %d bytes, %v", o.File.Type, len(b), err)
+			}
+		}
+		got = append(got, line)
+	}
+	want := []string{
+		"video video/mp4", "audio audio/ogg", "animation image/webp", "refused a file of type audio/flac whose name says video, which is not passed on",
+		"refused a file of type text/html, which is not passed on", "refused a file that is not passed on: damaged flac file: it ends too early",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	if len(ends.all()) != 1 || len(ends.all()[0].Outputs) != 3 {
+		t.Errorf("%+v", ends.all())
+	}
 }
