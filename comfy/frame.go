@@ -16,6 +16,7 @@ type event struct {
 	nodes  map[string]nodeProgress // of progress_state
 	cached []string                // of execution_cached
 	fault  executionFault          // of execution_error
+	files  []Output                // of executed
 }
 
 type nodeProgress struct {
@@ -52,7 +53,7 @@ func parseEvent(data []byte) (event, bool) {
 	case "status":
 		return e, true
 	case "execution_start", "execution_success", "execution_interrupted", "execution_error", "executing", "progress", "progress_state",
-		"execution_cached":
+		"execution_cached", "executed":
 	default:
 		return event{}, false
 	}
@@ -63,6 +64,7 @@ func parseEvent(data []byte) (event, bool) {
 		Value   float64         `json:"value"`
 		Max     float64         `json:"max"`
 		Nodes   json.RawMessage `json:"nodes"`
+		Output  json.RawMessage `json:"output"`
 		executionFault
 	}
 	if json.Unmarshal(envelope.Data, &d) != nil || d.Prompt == "" {
@@ -73,6 +75,11 @@ func parseEvent(data []byte) (event, bool) {
 	switch envelope.Type {
 	case "progress_state":
 		return e, json.Unmarshal(d.Nodes, &e.nodes) == nil && len(e.nodes) <= maxEventNodes
+	case "executed":
+		var made map[string]json.RawMessage
+		if json.Unmarshal(d.Output, &made) == nil { // of other shapes we know nothing
+			e.files = outputs{d.Node: made}.files()
+		}
 	case "execution_cached":
 		return e, json.Unmarshal(d.Nodes, &e.cached) == nil && len(e.cached) <= maxEventNodes
 	}

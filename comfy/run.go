@@ -3,6 +3,7 @@ package comfy
 import (
 	"bytes"
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -74,7 +75,11 @@ type Run struct {
 	stated   bool // progress_state was seen, which outranks progress
 	heard    time.Time
 	cached   map[string]bool
+	made     []Output
 }
+
+// maxMade bounds the files that a run is believed to have made before it has ended.
+const maxMade = 64
 
 func newRun(c *Client, s Submission, client string) *Run {
 	return &Run{
@@ -102,6 +107,13 @@ func (r *Run) Progress() Progress {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.progress
+}
+
+// Made returns the files that the socket has named so far: a hint, which may be early, incomplete or of a run that fails.
+func (r *Run) Made() []Output {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clip(r.made)
 }
 
 // Done is closed when the run has ended, by whatever end.
@@ -183,6 +195,10 @@ func (r *Run) hear(e event) {
 		case "progress_state":
 			r.stated = true
 			r.state(p, e.nodes)
+		case "executed":
+			if len(r.made)+len(e.files) <= maxMade {
+				r.made = append(r.made, e.files...)
+			}
 		case "execution_error":
 			r.over = !e.fault.blocked()
 		case "execution_success", "execution_interrupted":

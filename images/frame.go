@@ -24,9 +24,11 @@ func (s *Store) firstFrame(ctx context.Context, owner string, k rendering) (Rend
 	if k.format == "" && !k.preview {
 		k.format = PNG
 	}
-	if r, ok := s.cache.get(k); ok {
-		return r, nil
+	out, done, err := s.cache.claim(ctx, k)
+	if done == nil {
+		return out, err
 	}
+	defer done()
 	im := Image{CallID: f.CallID, Width: f.Width, Height: f.Height}
 	release, err := s.reserve(ctx, im.Width, im.Height, 2*k.cost(im)) // the frame and its canvas
 	if err != nil {
@@ -37,7 +39,7 @@ func (s *Store) firstFrame(ctx context.Context, owner string, k rendering) (Rend
 	if err != nil {
 		return Rendition{}, err
 	}
-	out, err := k.draw(ctx, m, s.mark(im))
+	out, err = k.draw(ctx, m, s.mark(im))
 	if err == nil {
 		s.cache.put(k, out)
 	}

@@ -10,6 +10,7 @@ import (
 	"image/jpeg"
 	"image/png"
 	"io"
+	"io/fs"
 	"runtime"
 	"sync"
 
@@ -57,12 +58,17 @@ func (s *Store) rendition(ctx context.Context, owner string, k rendering) (Rendi
 	if k.format == "" && !k.preview {
 		k.format = im.Format
 	}
-	if r, ok := s.cache.get(k); ok {
-		return r, nil
+	r, done, err := s.cache.claim(ctx, k)
+	if done == nil {
+		return r, err
 	}
-	f, im, err := s.Open(owner, k.id)
+	defer done()
+	f, err := s.regular(k.id + "." + string(im.Format))
+	if errors.Is(err, fs.ErrNotExist) { // cleaned meanwhile
+		return Rendition{}, ErrNotFound
+	}
 	if err != nil {
-		return Rendition{}, err
+		return Rendition{}, fmt.Errorf("opening picture: %w", err)
 	}
 	defer f.Close() //nolint:errcheck // only read
 	if k.format == im.Format && (k.side <= 0 || max(im.Width, im.Height) <= k.side) && k.fits(int(im.Bytes)) {
@@ -81,7 +87,7 @@ func (s *Store) rendition(ctx context.Context, owner string, k rendering) (Rendi
 	if err != nil {
 		return Rendition{}, err
 	}
-	r, err := k.draw(ctx, m, s.mark(im))
+	r, err = k.draw(ctx, m, s.mark(im))
 	if err == nil {
 		s.cache.put(k, r)
 	}

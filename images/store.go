@@ -83,6 +83,11 @@ func (s *Store) Close() error { return s.root.Close() }
 // A failed copy is no error; Saved is then empty and saveErr tells why. Nothing is decoded: pixels that cannot be decoded
 // are found by Preview and Render.
 func (s *Store) Put(ctx context.Context, im Image, b Bounds, src io.Reader) (out Image, saveErr, err error) {
+	return s.PutIf(ctx, im, b, src, func() error { return nil })
+}
+
+// PutIf is [Store.Put], but asks sure when all is read and before the picture comes to be: with an error of it there is none.
+func (s *Store) PutIf(ctx context.Context, im Image, b Bounds, src io.Reader, sure func() error) (out Image, saveErr, err error) {
 	im.ID = newID()
 	d, err := s.draft(im.ID, ".part")
 	if err != nil {
@@ -91,6 +96,9 @@ func (s *Store) Put(ctx context.Context, im Image, b Bounds, src io.Reader) (out
 	defer d.discard()
 	o := StripOptions{Bounds: b, Keep: s.cfg.KeepMetadata, Mark: s.mark(im)}
 	info, err := s.receive(ctx, d, src, o, stripPicture)
+	if err == nil {
+		err = sure()
+	}
 	if err != nil {
 		return Image{}, nil, err
 	}

@@ -21,23 +21,17 @@ func (w *worker) collect(ctx context.Context, res comfy.Result) error {
 	if w.e.spec.Output == "" {
 		return w.collectAll(ctx, res.Outputs)
 	}
-	var outputs []comfy.Output
-	for _, o := range res.Outputs {
-		if o.Node == w.e.spec.Output && o.Kind == "images" {
-			outputs = append(outputs, o)
-		}
-	}
+	outputs := results(res.Outputs, w.e.spec.Output)
 	if len(outputs) != w.e.spec.Count || len(outputs) == 0 {
 		return &NoOutputError{Want: w.e.spec.Count, Got: len(outputs)}
 	}
 	for _, o := range outputs {
-		var im images.Image
-		saveErr, err := w.fetch(ctx, o, func(draft images.Image, src io.Reader) (saveErr, err error) {
-			im, saveErr, err = w.cfg.Pictures.Put(ctx, draft, w.e.spec.Expect, src)
-			return saveErr, err
-		})
-		if err != nil {
-			return err
+		im, saveErr, ok := w.use(o)
+		if !ok {
+			var err error
+			if im, saveErr, err = w.fetchPicture(ctx, o, func() error { return nil }); err != nil {
+				return err
+			}
 		}
 		w.change(w.e, func(j *Job) {
 			j.Images = append(j.Images, im)

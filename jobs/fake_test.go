@@ -182,6 +182,7 @@ type run struct {
 	changed  chan struct{}
 	done     chan struct{}
 	result   comfy.Result
+	made     []comfy.Output
 	cancels  int
 }
 
@@ -195,6 +196,21 @@ func (r *run) Progress() comfy.Progress {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.progress
+}
+
+func (r *run) Made() []comfy.Output {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clip(r.made)
+}
+
+// name is the socket's word that a file was made.
+func (r *run) name(o comfy.Output) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.made = append(r.made, o)
+	close(r.changed)
+	r.changed = make(chan struct{})
 }
 
 func (r *run) Done() <-chan struct{} { return r.done }
@@ -262,8 +278,11 @@ type pictures struct {
 	save   error
 }
 
-func (p *pictures) Put(_ context.Context, im images.Image, b images.Bounds, src io.Reader) (images.Image, error, error) {
+func (p *pictures) PutIf(_ context.Context, im images.Image, b images.Bounds, src io.Reader, sure func() error) (images.Image, error, error) {
 	data, err := io.ReadAll(src)
+	if err == nil {
+		err = sure()
+	}
 	if err != nil {
 		return images.Image{}, nil, fmt.Errorf("reading: %w", err)
 	}
@@ -283,7 +302,7 @@ func (p *pictures) PutResult(ctx context.Context, im images.Image, name string, 
 	if strings.HasSuffix(name, ".svg") {
 		return images.Result{}, nil, &images.TypeError{Got: "image/svg+xml; charset=utf-8", Said: "unknown"}
 	}
-	kept, saveErr, err := p.Put(ctx, im, b, src)
+	kept, saveErr, err := p.PutIf(ctx, im, b, src, func() error { return nil })
 	if err != nil {
 		return images.Result{}, nil, err
 	}

@@ -29,6 +29,7 @@ type Server interface {
 type Run interface {
 	Changed() <-chan struct{}
 	Progress() comfy.Progress
+	Made() []comfy.Output
 	Done() <-chan struct{}
 	Result(ctx context.Context) (comfy.Result, error)
 	Cancel(ctx context.Context) error

@@ -44,6 +44,8 @@ type worker struct {
 	server Server
 	graph  comfy.Graph // the job's own copy
 
+	ahead *ahead // nil: nothing is fetched ahead
+
 	freed, renamed bool // what was tried already
 }
 
@@ -111,6 +113,7 @@ func (w *worker) once(alive, ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer w.forgo()
 	res, err := w.follow(alive, ctx, run)
 	if err == nil {
 		if err = w.collect(alive, res); err != nil && alive.Err() != nil {
@@ -197,6 +200,7 @@ func (w *worker) follow(alive, ctx context.Context, run Run) (comfy.Result, erro
 	for {
 		changed := run.Changed()
 		started := w.observe(alive, run.Progress())
+		w.foresee(alive, run)
 		late.Reset(w.left(started))
 		select {
 		case <-run.Done():
