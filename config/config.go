@@ -278,6 +278,8 @@ type Toolsets struct {
 // MCP is how answers look.
 type MCP struct {
 	Structured string // never, auto, always
+	// AlignHeaders serves requests whose headers name an older revision than their body.
+	AlignHeaders bool
 }
 
 // Production reports whether the stricter rules of production hold (SC-18).

@@ -141,6 +141,10 @@ func faceTable(c *Config) []setting {
 			doc: "Whether tools that show pictures also send structured content. Some clients then drop the picture.",
 		},
 		{
+			name: "MCP__ALIGN_HEADERS", value: boolean(&c.MCP.AlignHeaders), def: "false",
+			doc: "Serves requests of 2026-07-28 whose headers name an older revision, which a proxy of some clients sends; otherwise they are refused. What runs is what the message says.",
+		},
+		{
 			name: "LOGGING__LEVEL", value: level(&c.Logging.Level), def: "INFO", alias: "LOGGING__LEVEL",
 			doc: "Least severity that is logged.",
 		},

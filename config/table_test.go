@@ -39,6 +39,7 @@ var samples = map[string]struct {
 	"AUTH__ROLES":                      {"ada=admin,token=viewer", []string{"ada", "ada=king", "=admin", "ada=admin,ada=viewer"}},
 	"TOOLSETS__ENABLED":                {"images,operations", []string{"all", "images,"}},
 	"MCP__STRUCTURED":                  {"auto", []string{"true"}},
+	"MCP__ALIGN_HEADERS":               {"true", []string{"maybe"}},
 	"LOGGING__LEVEL":                   {"WARN", []string{"verbose", "fatal", "3"}},
 	"LOGGING__FORMAT":                  {"json", []string{"text"}},
 	"COMFYUI__URL":                     {"https://comfy.example:8188/prefix", []string{"file:///etc/passwd", "unix:/x", "comfy.example", "http://"}},

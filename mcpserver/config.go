@@ -126,6 +126,8 @@ type Config struct {
 	Upstream   string
 	BasePath   string     // what a proxy in front takes off paths, as /pictures; clients of HTTP+SSE are told to post below it
 	Structured Structured // default [Never]
+	// AlignHeaders serves a request of 2026-07-28 whose header names an older revision, as some proxies send it, instead of refusing it.
+	AlignHeaders bool
 	// Clean takes credentials out of what a fault says: ComfyUI may quote the very one it was sent. Default: nothing is taken out.
 	Clean  func(text string) string
 	Bounds Bounds

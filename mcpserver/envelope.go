@@ -19,6 +19,7 @@ type envelope struct {
 	method   string          // empty for a response
 	version  string          // of the protocol, where params._meta names it
 	tool     string          // params.name of tools/call
+	uri      string          // params.uri of resources/read
 	target   json.RawMessage // params.requestId of notifications/cancelled, as written
 	progress bool            // params._meta has a progress token
 }
@@ -196,10 +197,7 @@ func (e *envelope) readParams(s *scanner) error {
 				return err
 			}
 		case "uri":
-			if v, err := s.raw(); err != nil || len(v) <= maxURI {
-				return err
-			}
-			return invalid(fmt.Sprintf("params.uri has more than %d characters", maxURI))
+			return e.readURI(s)
 		case "requestId":
 			var err error
 			e.target, err = s.raw()
@@ -209,6 +207,21 @@ func (e *envelope) readParams(s *scanner) error {
 		}
 		return s.skip()
 	})
+}
+
+func (e *envelope) readURI(s *scanner) error {
+	text := s.peek() == '"'
+	v, err := s.raw()
+	if err != nil {
+		return err
+	}
+	if len(v) > maxURI {
+		return invalid(fmt.Sprintf("params.uri has more than %d characters", maxURI))
+	}
+	if text {
+		return json.Unmarshal(v, &e.uri)
+	}
+	return nil
 }
 
 func (e *envelope) readMeta(s *scanner) error {

@@ -2,6 +2,7 @@ package mcpserver
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -119,6 +120,7 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request, req *request, who 
 		req.id = e.id
 	}
 	if fault == nil {
+		s.align(r, e)
 		leave, fault = s.admit(w, r, req, e, who)
 	}
 	if fault != nil {
@@ -142,6 +144,20 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request, req *request, who 
 		defer s.end()
 	}
 	s.forward(w, r, req, e, b)
+}
+
+// align makes the headers of a request say what its body says, where they name an older revision: a known proxy sends those of its own
+// connection (MCP-29). Nothing is believed that was not before: who calls is known by now, and what is judged and run is the body.
+func (s *Server) align(r *http.Request, e envelope) {
+	said := r.Header.Get(mcp.HeaderProtocolVersion)
+	if !s.cfg.AlignHeaders || !e.modern() || said == e.version || !mcp.IsValidProtocolVersion(said) {
+		return
+	}
+	r.Header = r.Header.Clone()
+	r.Header.Set(mcp.HeaderProtocolVersion, e.version)
+	r.Header.Set(mcp.HeaderMethod, e.method)
+	r.Header.Set(mcp.HeaderName, cmp.Or(e.tool, e.uri))
+	s.log.Info("headers of another revision aligned with the message", zap.String("header", said), zap.String("message", e.version))
 }
 
 // admit decides in which session a message is served, if in any; leave is called when it has been.

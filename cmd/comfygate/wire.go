@@ -329,7 +329,7 @@ func (h *house) serveTools(linkURL func(path string) string) error {
 		Tools: list, Policy: h.policy, Limiter: guard.rates, Places: guard.places,
 		Budgets: guard.budgets, Calls: guard.calls, Seen: guard.roster.seen,
 		Audit: h.record, Denials: h.denials, Images: h.store, Inbox: h.inbox,
-		Upstream: h.upstream(), Structured: mcpserver.Structured(h.cfg.MCP.Structured),
+		Upstream: h.upstream(), Structured: mcpserver.Structured(h.cfg.MCP.Structured), AlignHeaders: h.cfg.MCP.AlignHeaders,
 		Clean: h.cfg.Redactor().Clean, Challenge: h.challenge,
 		Bounds: mcpserver.Bounds{RequestBytes: h.cfg.Limits.RequestBytes},
 		Log:    h.log.Named("mcp"),
