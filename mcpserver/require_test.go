@@ -304,3 +304,40 @@ func TestErrors_bounds(t *testing.T) {
 		}
 	}
 }
+
+// TestHTTP_MCP29: headers that name another revision than the message are refused; with the setting, for the proxy that is known to send
+// them so, the message is served as what it says, and nothing but the revision is forgiven.
+func TestHTTP_MCP29(t *testing.T) {
+	t.Parallel()
+	for _, aligned := range []bool{false, true} {
+		s := newSet(t, []tools.Tool{readTool("status", &work{})}, func(s *set) {
+			s.cfg.AlignHeaders, s.cfg.Images = aligned, shelf{"alice/" + pictureID: []byte("picture")}
+		})
+		c := s.client(t, s.site(t), "alice").era(true)
+		meta := `"_meta":{"io.modelcontextprotocol/protocolVersion":"` + modernVersion + `","io.modelcontextprotocol/clientCapabilities":{}}`
+		proxied := []string{"Mcp-Protocol-Version", legacyVersion} // and none of the others
+		for name, body := range map[string]string{
+			"call": `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"status",` + meta + `}}`,
+			"read": `{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"comfygate://images/` + pictureID + `",` + meta + `}}`,
+			"list": `{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{` + meta + `}}`,
+		} {
+			r := c.post(body, proxied...)
+			if m := r.last(t); aligned && (r.status != http.StatusOK || m.Result == nil) || !aligned && (r.status != http.StatusBadRequest || m.Error == nil || m.Error.Code != -32020) {
+				t.Errorf("aligned %v, %s: %d %s", aligned, name, r.status, r.body)
+			}
+		}
+		body, good := c.call("1", "status", "{}", "")
+		for name, tc := range map[string]struct {
+			header []string
+			code   int
+		}{
+			"another tool":    {append(slices.Clone(good), "Mcp-Name", "generate"), -32020},
+			"no version":      {append(slices.Clone(good), "Mcp-Protocol-Version", ""), -32020},
+			"unknown version": {append(slices.Clone(good), "Mcp-Protocol-Version", "2099-01-01"), -32022},
+		} {
+			if r := c.post(body, tc.header...); r.status != http.StatusBadRequest || r.last(t).Error.Code != tc.code {
+				t.Errorf("aligned %v, %s: %d %s", aligned, name, r.status, r.body)
+			}
+		}
+	}
+}
