@@ -90,17 +90,17 @@ func TestDescribe_tells(t *testing.T) {
 // An answer keeps to its budget, whatever classes there are, and names nothing that is denied (SC-52).
 func TestDescribe_boundsAndDenials(t *testing.T) {
 	t.Parallel()
-	real := recorded(t, "v0.33.0")
+	core := recorded(t, "v0.33.0")
 	huge := &comfy.ObjectInfo{Classes: map[string]*comfy.Class{}}
 	for i := range 50 {
-		c := &comfy.Class{Name: fmt.Sprintf("Huge\x1b%d", i), Description: strings.Repeat("word ‮", 10_000), Category: strings.Repeat("c", 5000)}
+		c := &comfy.Class{Name: fmt.Sprintf("Huge\x1b%d", i), Description: strings.Repeat("word \u202e", 10_000), Category: strings.Repeat("c", 5000)}
 		for j := range 500 {
 			c.Inputs = append(c.Inputs, comfy.Input{Name: fmt.Sprintf("in%d", j), Type: "COMBO", Options: slices.Repeat([]string{strings.Repeat("o", 500)}, 1000)})
 			c.Outputs = append(c.Outputs, comfy.Port{Name: strings.Repeat("n", 1000), Type: "IMAGE"})
 		}
 		huge.Classes[c.Name] = c
 	}
-	for name, info := range map[string]*comfy.ObjectInfo{"real": real, "huge": huge} {
+	for name, info := range map[string]*comfy.ObjectInfo{"core": core, "huge": huge} {
 		for _, budget := range []int{1, 500, 4000, 0, 64_000} {
 			found, total := workflow.Describe(info, workflow.Query{Limit: 1000, Bytes: budget})
 			data, err := json.Marshal(found)
@@ -110,7 +110,7 @@ func TestDescribe_boundsAndDenials(t *testing.T) {
 			if budget == 64_000 && len(found) < 3 {
 				t.Errorf("%s: only %d classes", name, len(found))
 			}
-			if strings.ContainsAny(string(data), "\x1b‮") {
+			if strings.ContainsAny(string(data), "\x1b\u202e") {
 				t.Errorf("%s: it is not safe to show", name)
 			}
 		}
@@ -119,7 +119,7 @@ func TestDescribe_boundsAndDenials(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found, _ := workflow.Describe(real, workflow.Query{Limit: 10_000, Bytes: 10_000_000, Allow: rules.AllowNode})
+	found, _ := workflow.Describe(core, workflow.Query{Limit: 10_000, Bytes: 10_000_000, Allow: rules.AllowNode})
 	names := classes(found)
 	for _, denied := range []string{"SaveLatent", "CheckpointSave", "FluxProUltraImageNode", "Load3D"} {
 		if slices.Contains(names, denied) {

@@ -115,32 +115,36 @@ func builtIn(info *comfy.ObjectInfo, class, input, name string) bool {
 // an empty name, which policy denies. What a loader lists that is no file is no model.
 func Models(g comfy.Graph, info *comfy.ObjectInfo) []policy.Model {
 	found := map[policy.Model]bool{}
-	name := func(kind policy.Kind, name string) { found[policy.Model{Kind: kind, Name: name}] = true }
 	for _, text := range knownTexts(g, running(g, nil)) {
 		for _, e := range embeddings(text) {
-			name(policy.Embedding, e)
+			found[policy.Model{Kind: policy.Embedding, Name: e}] = true
 		}
 	}
 	for _, n := range g {
-		known := loaders[n.ClassType]
 		for input, value := range n.Inputs {
-			text, isText := written(value).(string)
-			kind := modelKind(n.ClassType, input)
-			switch {
-			case isText && kind != "" && (known != nil || weights(text)):
-				if !builtIn(info, n.ClassType, input, text) {
-					name(kind, text)
-				}
-			case !isText && known != nil && kind != "":
-				name(kind, "")
-			case isText && kind == "":
-				for _, e := range embeddings(text) {
-					name(policy.Embedding, e)
-				}
+			for _, m := range named(info, n.ClassType, input, written(value)) {
+				found[m] = true
 			}
 		}
 	}
 	return slices.SortedFunc(maps.Keys(found), compareModels)
+}
+
+// named returns the models that one value names.
+func named(info *comfy.ObjectInfo, class, input string, value any) (models []policy.Model) {
+	text, isText := value.(string)
+	kind := modelKind(class, input)
+	switch {
+	case kind == "":
+		for _, e := range embeddings(text) {
+			models = append(models, policy.Model{Kind: policy.Embedding, Name: e})
+		}
+	case !isText && loaders[class] != nil:
+		models = []policy.Model{{Kind: kind}}
+	case isText && (loaders[class] != nil || weights(text)) && !builtIn(info, class, input, text):
+		models = []policy.Model{{Kind: kind, Name: text}}
+	}
+	return models
 }
 
 func compareModels(a, b policy.Model) int {
