@@ -164,3 +164,59 @@ func BenchmarkObjectInfo(b *testing.B) {
 		}
 	}
 }
+
+// What the editor makes of inputs, on real classes: it decides how its files are read.
+func TestObjectInfo_editor(t *testing.T) {
+	t.Parallel()
+	info, err := comfy.ReadClasses(recordedClasses(t, "v0.33.0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		class, input           string
+		widget, control, media bool
+	}{
+		{"KSampler", "seed", true, true, false},
+		{"KSampler", "model", false, false, false},
+		{"PrimitiveInt", "value", true, true, false}, // "fixed" is a control as well
+		{"LoadImage", "image", true, false, true},
+		{"LoadVideo", "file", true, false, true},
+		{"LoadAudio", "audio", true, false, true},
+		{"Load3D", "model_file", true, false, true},
+		{"Load3D", "image", true, false, false},
+		{"SaveText", "text", false, false, false},                  // forceInput
+		{"LTXVEmptyLatentAudio", "frame_rate", true, false, false}, // FLOAT,INT with a widget of its own
+		{"ColorToRGBInt", "color", true, false, false},
+		{"DrawBBoxes", "bboxes", false, false, false},
+		{"ComfyMathExpression", "values", false, false, false},
+	} {
+		in := info.Classes[tt.class].Input(tt.input)
+		if in == nil || in.Widget != tt.widget || in.Control != tt.control || in.Media != tt.media {
+			t.Errorf("%s.%s: %+v", tt.class, tt.input, in)
+		}
+	}
+	choices := info.Classes["SaveVideo"].Input("codec").Choices
+	if len(choices["auto"]) != 0 || len(choices["h264"]) != 1 || choices["h264"][0].Required || len(choices["h264"][0].Choices["re-encode"]) != 2 {
+		t.Errorf("options within options: %+v", choices)
+	}
+}
+
+// Options within options are read four levels deep.
+func TestObjectInfo_deepChoices(t *testing.T) {
+	t.Parallel()
+	inner := `["INT", {"default": 1}]`
+	for range 10 {
+		inner = `["COMFY_DYNAMICCOMBO_V3", {"options": [{"key": "k", "inputs": {"required": {"x": ` + inner + `}}}]}]`
+	}
+	info, err := comfy.ReadClasses([]byte(`{"A": {"input": {"required": {"x": ` + inner + `}}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, depth := info.Classes["A"].Input("x"), 0
+	for ; in.Choices != nil; in = &in.Choices["k"][0] {
+		depth++
+	}
+	if depth != 4 {
+		t.Errorf("read %d levels deep", depth)
+	}
+}
