@@ -73,6 +73,9 @@ tiny-models: ## small random models and placeholders for a live suite: make tiny
 bench: build ## what comfygate costs, beside a bare baseline in the same run
 	E2E_BINARY="$(CURDIR)/bin/comfygate" $(GO) run ./test/bench
 
+bench-memory: build ## the memory that a million identities and 200 uploads at once take, beside their budgets (Linux)
+	E2E_BINARY="$(CURDIR)/bin/comfygate" $(GO) run ./test/benchmemory
+
 fuzz: ## each fuzz target for FUZZ (60s), found by listing, so that a new one is never forgotten
 	@set -e; for pkg in $$($(GO) list $(PKGS)); do \
 	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
@@ -83,4 +86,4 @@ help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .DEFAULT_GOAL := help
-.PHONY: demo build install test check vet lint fmt arch docs-check docs golden deadcode tidy-check e2e e2e-templates tiny-models bench conformance clients fuzz help
+.PHONY: demo build install test check vet lint fmt arch docs-check docs golden deadcode tidy-check e2e e2e-templates tiny-models bench bench-memory conformance clients fuzz help

@@ -4,7 +4,7 @@ import "sync"
 
 // A BusyError refuses a call because too many run. Its text is safe to show.
 type BusyError struct {
-	Limit   string // CallsAll or CallsPrincipal
+	Limit   string // CallsAll, CallsPrincipal or BodyBytes
 	Running int
 	Max     int
 }

@@ -29,6 +29,7 @@ const (
 	BudgetPerDay      = "budget_per_day"
 	CallsAll          = "calls"
 	CallsPrincipal    = "calls_per_principal"
+	BodyBytes         = "body_bytes"
 )
 
 // A RateError refuses a call for its rate. Its text is safe to show.

@@ -40,8 +40,8 @@ func (r *record) Append(_ context.Context, rec audit.Record) error {
 func (r *record) AppendReserved(ctx context.Context, rec audit.Record) error {
 	return r.Append(ctx, rec)
 }
-func (*record) Healthy() error               { return nil }
-func (*record) Digest(string) map[string]any { return nil }
+func (*record) Healthy() error                       { return nil }
+func (*record) Digest(string, string) map[string]any { return nil }
 
 func (r *record) events(name string) (list []audit.Record) {
 	r.mu.Lock()

@@ -25,6 +25,9 @@ func (s *Server) routes() []route {
 		{pattern: "/healthz", public: true, handler: http.HandlerFunc(s.health)},
 		{pattern: "/.well-known/security.txt", public: true, handler: http.HandlerFunc(s.securityText)},
 	}
+	if s.cfg.Metrics != nil {
+		list = append(list, route{pattern: "/metrics", handler: s.bounded(s.cfg.Metrics)})
+	}
 	if s.cfg.Resource != nil {
 		for _, path := range []string{"", "/mcp"} {
 			list = append(list, route{pattern: MetadataPath + path, public: true, handler: http.HandlerFunc(s.metadata)})
@@ -51,7 +54,7 @@ func (s *Server) handler() http.Handler {
 		case r.public:
 			h = s.bounded(h)
 		default:
-			h = s.authenticate(h)
+			h = s.authenticate(s.weigh(h))
 		}
 		mux.Handle(r.pattern, h)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/comfygate/comfygate/audit"
 	"github.com/comfygate/comfygate/auth"
 	"github.com/comfygate/comfygate/images"
+	"github.com/comfygate/comfygate/limits"
 )
 
 // MCP is what serves the protocol; *mcpserver.Server is one.
@@ -57,6 +58,7 @@ type Config struct {
 	AllowedOrigins []string       // HTTP__ALLOWED_ORIGINS, each scheme://host[:port]
 	AllowedHosts   []string       // HTTP__ALLOWED_HOSTS, each host[:port]
 	PublicURL      string         // HTTP__PUBLIC_URL
+	Metrics        http.Handler   // nil: no /metrics
 	Resource       *Resource      // nil: callers have no OpenID provider
 	TLS            *tls.Config    // nil: plain HTTP
 	TrustedProxies []netip.Prefix // HTTP__TRUSTED_PROXIES
@@ -64,6 +66,8 @@ type Config struct {
 	Built          time.Time      // security.txt expires a year after it; default now
 	RequestBytes   int64          // LIMITS__REQUEST_BYTES; default 6 MiB
 	UploadBytes    int64          // UPLOAD__MAX_BYTES; default 20 MiB
+	BodyBytes      int64          // LIMITS__BODY_BYTES: of large requests that are being served; default 8 × RequestBytes
+	BodyWait       time.Duration  // for some of them; default 5 s
 	Connections    int            // open ones at once; default 4096
 	HeaderBytes    int            // default 32 KiB
 	HeaderTimeout  time.Duration  // default 5 s
@@ -75,6 +79,8 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	c.RequestBytes = orElse(c.RequestBytes, 6<<20)
+	c.BodyBytes = orElse(c.BodyBytes, 8*c.RequestBytes)
+	c.BodyWait = orElse(c.BodyWait, bodyWait)
 	c.UploadBytes = orElse(c.UploadBytes, 20<<20)
 	c.Connections = orElse(c.Connections, 4096)
 	c.HeaderBytes = orElse(c.HeaderBytes, 32<<10)
@@ -100,13 +106,14 @@ func orElse[T int | int64 | time.Duration](v, def T) T {
 
 // A Server is the HTTP face of the program.
 type Server struct {
-	cfg   Config
-	hosts hostRule
-	http  *http.Server
-	end   chan struct{} // closed to end every request's context
-	down  chan struct{} // closed when Shutdown has ended
-	ended sync.Once
-	gone  sync.Once
+	cfg    Config
+	hosts  hostRule
+	bodies *limits.Memory
+	http   *http.Server
+	end    chan struct{} // closed to end every request's context
+	down   chan struct{} // closed when Shutdown has ended
+	ended  sync.Once
+	gone   sync.Once
 }
 
 // New checks cfg and returns a server that listens nowhere yet.
@@ -126,7 +133,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("web: %w", err)
 	}
-	s := &Server{cfg: cfg, hosts: hosts, end: make(chan struct{}), down: make(chan struct{})}
+	s := &Server{cfg: cfg, hosts: hosts, bodies: limits.NewMemory(cfg.BodyBytes, cfg.RequestBytes), end: make(chan struct{}), down: make(chan struct{})}
 	s.http = &http.Server{
 		Handler:           s.handler(),
 		ReadHeaderTimeout: cfg.HeaderTimeout,

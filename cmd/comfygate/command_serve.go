@@ -131,11 +131,14 @@ func (h *house) serveWeb(ctx context.Context, lis net.Listener) error {
 	cfg := web.Config{
 		MCP: h.mcp, Auth: id.who, Resource: resource(h.cfg), Audit: h.record, Denials: h.denials, SSE: h.cfg.HTTP.SSE,
 		AllowedOrigins: h.cfg.HTTP.AllowedOrigins, AllowedHosts: h.cfg.HTTP.AllowedHosts, PublicURL: h.cfg.HTTP.PublicURL,
-		TrustedProxies: h.cfg.HTTP.TrustedProxies, RequestBytes: h.cfg.Limits.RequestBytes, Log: h.log.Named("web"),
+		TrustedProxies: h.cfg.HTTP.TrustedProxies, RequestBytes: h.cfg.Limits.RequestBytes, BodyBytes: h.cfg.Limits.BodyBytes, Log: h.log.Named("web"),
 	}
 	if h.links != nil {
 		cfg.Links = pictureLinks{links: h.links, store: h.store}
 		cfg.Uploads, cfg.UploadBytes = h.mcp, h.cfg.Upload.MaxBytes
+	}
+	if h.cfg.Metrics.Enabled {
+		cfg.Metrics = h.watch.metrics.Handler()
 	}
 	if id.certs != nil {
 		cfg.TLS = id.certs.Config()
