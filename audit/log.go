@@ -35,6 +35,11 @@ type Log struct {
 
 	closeErr error
 
+	feeds      atomic.Pointer[[]*feed] // nil: there are no sinks
+	feeding    sync.WaitGroup
+	shown      atomic.Uint64 // the last durable record
+	lastSigned atomic.Pointer[signedNote]
+
 	mu      sync.Mutex
 	waiting []*entry
 	closed  bool
@@ -72,8 +77,10 @@ func Open(cfg Config) (*Log, error) {
 		return nil, err
 	}
 	l.w = newWriter(cfg, start)
+	l.w.show = l.show
 	if s != nil {
 		l.w.tracker = newTracker(cfg, s, l.say, l.announce)
+		l.w.tracker.publish, l.w.tracker.needed = l.signed, l.neededBySinks
 	}
 	if err := l.w.begin(); err != nil && !cfg.FailOpen {
 		return nil, fmt.Errorf("%w: %w", ErrUnwritable, err)
@@ -124,8 +131,12 @@ func (l *Log) append(ctx context.Context, r *Record, reserved bool) error {
 	}
 	select {
 	case err := <-e.done:
+		seq := e.seq
 		if cap(e.body) <= maxLine/4 { // one large prompt must not make them all large
 			l.entries.Put(e)
+		}
+		if err == nil && !reserved {
+			return l.awaitSinks(ctx, seq)
 		}
 		return err
 	case <-ctx.Done():
@@ -140,6 +151,15 @@ func (l *Log) say(r Record) {
 	e.done = make(chan error, 1)
 	if err := l.enqueue(e); err != nil {
 		l.cfg.Log.Warn("an event of the audit log itself was not recorded", zap.String("event", r.Name))
+	}
+}
+
+// signed keeps the last checkpoint for the sinks.
+func (l *Log) signed(size uint64, text string) {
+	l.lastSigned.Store(&signedNote{size, text})
+	l.show(l.shown.Load())
+	if l.cfg.Checkpointed != nil {
+		l.cfg.Checkpointed(text)
 	}
 }
 
@@ -236,7 +256,7 @@ func (l *Log) Healthy() error {
 	if d := l.w.working(); d > slowAfter {
 		return fmt.Errorf("%w: the disk has not answered for %v", ErrUnwritable, d.Round(time.Second))
 	}
-	return nil
+	return l.sinksHealthy()
 }
 
 // Dropped counts the records that were lost because the log fails open. It is 0 for ever in one that doesn't.
@@ -262,6 +282,7 @@ func (l *Log) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("%w: gave up closing it: %w", ErrUnwritable, ctx.Err())
 	}
+	l.feeding.Wait() // each sink gets its last records within sinkLast
 	if l.closeErr != nil && !l.cfg.FailOpen {
 		return fmt.Errorf("%w: closing it: %w", ErrUnwritable, l.closeErr)
 	}

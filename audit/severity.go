@@ -26,6 +26,10 @@ const (
 	ProtocolRefused    = "protocol.refused"              // a message that reaches no tool
 	PolicyChanged      = "policy.changed"                // another policy holds from here on
 	PolicyRejected     = "policy.rejected"               // a changed policy file was broken; the one before holds on
+	MonitorChanged     = "monitor.changed"               // what is looked at got worse or better
+	AnomalyDenials     = "anomaly.denials"               // one principal is refused much
+	AnomalyFailures    = "anomaly.failures"              // one principal's calls fail much
+	AnomalySurge       = "anomaly.surge"                 // one principal suddenly calls much
 	StorageClean       = "storage.clean"                 // old pictures or uploads were removed
 	LimitOff           = "limit.off"                     // a limit that is switched off
 
@@ -37,6 +41,7 @@ const (
 	LogGap     = "audit.gap"         // the log could not be written for a while
 	KeyChanged = "audit.key_changed" // prompts are digested with another key from here on
 
+	SinkGap       = "audit.sink_gap"       // records that a sink will never have
 	SignerChanged = "audit.signer_changed" // checkpoints are signed with another key from here on; both keys' signatures are in it
 )
 
@@ -52,12 +57,17 @@ var eventSeverities = map[string]string{ //nolint:gochecknoglobals // an immutab
 	ProtocolRefused:    Low,
 	PolicyChanged:      Info,
 	PolicyRejected:     Medium,
+	MonitorChanged:     Low,
+	AnomalyDenials:     Medium,
+	AnomalyFailures:    Low,
+	AnomalySurge:       Low,
 	StorageClean:       Info,
 	LimitOff:           Medium,
 	LogRotated:         Info,
 	LogSealed:          Info,
 	LogPruned:          Info,
 	SignerChanged:      Medium,
+	SinkGap:            High,
 	LogMended:          Low,
 	LogDamaged:         High,
 	LogGap:             High,

@@ -41,8 +41,8 @@ type tracker struct {
 	trusted string // file of public keys
 	every   time.Duration
 	records uint64
-	say     func(Record)        // puts an event into the log, without waiting
-	publish func(signed string) // tells a checkpoint to whoever wants it
+	say     func(Record)                     // puts an event into the log, without waiting
+	publish func(size uint64, signed string) // tells a checkpoint to whoever wants it
 
 	announce    func(Record) error // puts an event into the log, and waits until it is durable
 	retainFor   time.Duration
@@ -79,7 +79,7 @@ type tracker struct {
 func newTracker(cfg Config, s *signer, say func(Record), announce func(Record) error) *tracker {
 	return &tracker{
 		folder: folder{fs: cfg.FS, dir: cfg.Dir}, log: cfg.Log, signer: s, origin: cfg.origin(s), trusted: cfg.trustFile(),
-		every: cfg.CheckpointEvery, records: uint64(cfg.CheckpointRecords), say: say, publish: cfg.Checkpointed,
+		every: cfg.CheckpointEvery, records: uint64(cfg.CheckpointRecords), say: say,
 		announce: announce, retainFor: cfg.RetainFor, retainBytes: cfg.RetainBytes,
 		kick: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}), lastAt: time.Now(),
 	}
@@ -382,7 +382,7 @@ func (t *tracker) checkpoint() error {
 	t.last, t.signed, t.lastAt = c.Size, c.Root, time.Now()
 	t.marked.Store(c.Size)
 	if t.publish != nil {
-		t.publish(string(signed))
+		t.publish(c.Size, string(signed))
 	}
 	return nil
 }

@@ -29,15 +29,16 @@ type writer struct {
 	attached bool // the log's end is known
 	file     File // nil: not trusted
 	head     File
-	end      position  // behind the last acknowledged record
-	durable  position  // behind the last record that is on the disk
-	unsynced []byte    // the lines between the two
-	synced   time.Time // when there were none
-	start    place     // of the last start record
-	tracker  *tracker  // keeps the tree; nil: nobody does
-	began    time.Time // when the segment's first record was written
-	headAt   uint64    // seq of the last head that is on the disk
-	marked   uint64    // what the head of the process before said of its last checkpoint
+	end      position         // behind the last acknowledged record
+	durable  position         // behind the last record that is on the disk
+	unsynced []byte           // the lines between the two
+	synced   time.Time        // when there were none
+	start    place            // of the last start record
+	tracker  *tracker         // keeps the tree; nil: nobody does
+	show     func(seq uint64) // told how far the log is durable; may be nil
+	began    time.Time        // when the segment's first record was written
+	headAt   uint64           // seq of the last head that is on the disk
+	marked   uint64           // what the head of the process before said of its last checkpoint
 
 	opening []Record // what begins this process's part of the log
 	notes   []*entry // records of the log's own, to be written before all else
@@ -58,6 +59,7 @@ type writer struct {
 type entry struct {
 	body     []byte
 	record   Record // what pairing needs of it
+	seq      uint64 // once it is written
 	reserved bool
 	state    atomic.Int32 // waiting, taken or abandoned
 	done     chan error   // nil for a note
@@ -230,6 +232,7 @@ func (w *writer) assemble(own, batch []*entry, now time.Time) (end position, sta
 			before := len(w.buf)
 			w.buf, end.hash = appendLine(w.buf, end.seq+1, ts, e.body, end.hash)
 			end.seq++
+			e.seq = end.seq
 			end.offset += int64(len(w.buf) - before)
 		}
 	}
@@ -273,6 +276,9 @@ func (w *writer) writeHead(now bool) {
 	}
 	if w.tracker != nil {
 		w.tracker.follow(w.durable)
+	}
+	if w.show != nil {
+		w.show(w.durable.seq)
 	}
 }
 

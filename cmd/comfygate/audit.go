@@ -1,6 +1,9 @@
 package main
 
 import (
+	"context"
+	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
 	"time"
@@ -37,4 +40,24 @@ func auditPrivacy(items []string) (p audit.Privacy) {
 		}
 	}
 	return p
+}
+
+// feedSinks passes the record on to where the settings say. stdout is a sink over HTTP only: over stdio it belongs to the client.
+func (h *house) feedSinks(stdout io.Writer) func(context.Context) error {
+	return func(ctx context.Context) error {
+		a := h.cfg.Audit
+		sinks := make([]audit.Sink, 0, len(a.Sinks))
+		for _, text := range a.Sinks {
+			s := audit.Sink{Token: a.SinkToken, Secret: a.SinkSecret}
+			s.URL, s.Required = strings.CutPrefix(text, "required:")
+			if h.cfg.Server.Transport == config.TransportHTTP {
+				s.Stdout = stdout
+			}
+			sinks = append(sinks, s)
+		}
+		if err := h.record.Feed(context.WithoutCancel(ctx), sinks); err != nil {
+			return usageError{fmt.Errorf("COMFYGATE_AUDIT__SINKS: %w", err)}
+		}
+		return nil
+	}
 }

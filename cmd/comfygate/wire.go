@@ -91,7 +91,7 @@ func build(ctx context.Context, p *process, cfg config.Config, linkURL func(path
 	if cfg.Limits.MemoryBytes > 0 {
 		debug.SetMemoryLimit(cfg.Limits.MemoryBytes)
 	}
-	for _, step := range []func(context.Context) error{h.openRecord, h.openPolicy, h.reachComfyUI, h.openStore, h.openInputs} {
+	for _, step := range []func(context.Context) error{h.openRecord, h.feedSinks(p.stdout), h.openPolicy, h.reachComfyUI, h.openStore, h.openInputs} {
 		if err := step(ctx); err != nil {
 			return h, err
 		}
