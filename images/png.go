@@ -122,8 +122,8 @@ func (p *pngFilter) chunk(c pngChunk) error {
 			p.seen[c.name] = true
 			return p.stream(c, true)
 		}
-	case "tEXt", "zTXt", "iTXt", "eXIf", "iCCP":
-		if p.Keep && (c.name != "iCCP" || p.stage == pngHeader) {
+	case "tEXt", "zTXt", "iTXt", "eXIf", "iCCP", "comf": // the last is where ComfyUI puts an animation's text
+		if p.Keep && (c.name != "iCCP" || p.stage == pngHeader) && (c.name != "comf" || p.info.Frames > 0) {
 			if err := p.keep(c.size); err != nil {
 				return err
 			}
