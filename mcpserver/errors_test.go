@@ -227,6 +227,15 @@ func TestErrors_upstream(t *testing.T) {
 	}
 }
 
+// TestErrors_nothing: a workflow of which nothing came reads what it lacks, not how many of no pictures.
+func TestErrors_nothing(t *testing.T) {
+	t.Parallel()
+	f := mcpserver.Explain(&jobs.NoOutputError{})
+	if f.Code != "NO_OUTPUT" || strings.Contains(f.Message, "0") || !strings.Contains(strings.Join(f.Suggestions, " "), "SaveImage") {
+		t.Errorf("%+v", f)
+	}
+}
+
 // TestErrors_retry: how long to wait is told where it is known (LIM-10).
 func TestErrors_retry(t *testing.T) {
 	t.Parallel()
