@@ -79,4 +79,4 @@ type forgetful struct{}
 func (forgetful) Append(context.Context, audit.Record) error         { return nil }
 func (forgetful) AppendReserved(context.Context, audit.Record) error { return nil }
 func (forgetful) Healthy() error                                     { return nil }
-func (forgetful) Digest(string) map[string]any                       { return nil }
+func (forgetful) Digest(string, string) map[string]any               { return nil }
