@@ -25,15 +25,18 @@ const root = "../.."
 // readmeRows tells for each command line of the README how it is run here. nil is for what runs this test.
 func readmeRows() map[string]func(t *testing.T, line string) {
 	return map[string]func(*testing.T, string){
-		"make test":                        nil,
-		"make demo":                        makeDemo,
-		"make install":                     makeInstall,
-		"comfygate doctor":                 doctorLine,
-		"comfygate config show":            endsWell,
-		"comfygate audit verify":           verifyLine,
-		"comfygate install claude-desktop": installLine,
-		"export COMFYGATE_HTTP__TOKEN=$(openssl rand -hex 32)":                                                             exportLine,
-		"COMFYGATE_SERVER__TRANSPORT=http comfygate serve":                                                                 serveLine,
+		"make test":             nil,
+		"make demo":             makeDemo,
+		"make install":          makeInstall,
+		"comfygate doctor":      doctorLine,
+		"comfygate config show": endsWell,
+
+		"comfygate workflow list --installed":                         workflowLine,
+		`comfygate workflow run join_words --set subject="a red fox"`: workflowLine,
+		"comfygate audit verify":                                      verifyLine,
+		"comfygate install claude-desktop":                            installLine,
+		"export COMFYGATE_HTTP__TOKEN=$(openssl rand -hex 32)":        exportLine,
+		"COMFYGATE_SERVER__TRANSPORT=http comfygate serve":            serveLine,
 		"claude mcp add --transport stdio comfygate --env COMFYGATE_COMFYUI__URL=http://127.0.0.1:8188 -- comfygate serve": claudeLine,
 	}
 }
@@ -96,6 +99,11 @@ func (r result) ok(t *testing.T) {
 func endsWell(t *testing.T, line string) {
 	t.Helper()
 	newWorld(t).shell(t, "", line).ok(t)
+}
+
+func workflowLine(t *testing.T, line string) {
+	t.Helper()
+	newWorld(t, embedded).shell(t, "", line).ok(t)
 }
 
 func doctorLine(t *testing.T, line string) {

@@ -100,6 +100,7 @@ export E2E_URL=http://$address
 cp "$here/ts/main.mjs" "$tools/npm/" # beside node_modules, where its imports are looked for
 run typescript "$node" "$tools/npm/main.mjs"
 run python "$python" "$here/python/main.py"
+run "python workflows" "$python" "$here/python/workflows.py"
 for era in legacy modern; do
 	for kind in stdio http sse; do
 		run "inspector $era $kind" "$here/inspector.sh" "$kind" "$era"
