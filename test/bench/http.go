@@ -22,19 +22,20 @@ type site struct {
 	cmd     *exec.Cmd
 	client  *http.Client
 	session string
+	stderr  bytes.Buffer // read when the process has ended
 }
 
 // startSite starts command, which must listen on addr.
 func startSite(ctx context.Context, addr string, env []string, command string, args ...string) (*site, error) {
 	cmd := exec.CommandContext(ctx, command, args...)
-	cmd.Env, cmd.Stderr = env, os.Stderr
+	s := &site{addr: addr, cmd: cmd, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: connections, MaxConnsPerHost: connections}}}
+	cmd.Env, cmd.Stderr = env, &s.stderr
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	s := &site{addr: addr, cmd: cmd, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: connections, MaxConnsPerHost: connections}}}
 	if err := listening(ctx, addr); err != nil {
 		s.stop()
-		return nil, err
+		return nil, fmt.Errorf("%w: %s", err, s.stderr.Bytes())
 	}
 	return s, nil
 }
@@ -91,9 +92,7 @@ func (s *site) post(ctx context.Context, body []byte) (status int, raw json.RawM
 }
 
 func (s *site) hello(ctx context.Context) error {
-	b, err := message("initialize", map[string]any{
-		"protocolVersion": "2025-11-25", "capabilities": map[string]any{}, "clientInfo": map[string]any{"name": "bench", "version": "1"},
-	})
+	b, err := message("initialize", hello)
 	if err != nil {
 		return err
 	}
@@ -118,6 +117,10 @@ func (s *site) call(ctx context.Context, params map[string]any, want func(status
 		return err
 	}
 	return want(status, raw)
+}
+
+var hello = map[string]any{
+	"protocolVersion": "2025-11-25", "capabilities": map[string]any{}, "clientInfo": map[string]any{"name": "bench", "version": "1"},
 }
 
 func message(method string, params any) ([]byte, error) {

@@ -56,6 +56,9 @@ func run(ctx context.Context, args []string, binary string, stdout, stderr io.Wr
 		{"status over HTTP", measureHTTP},
 		{"generate", measureGenerate},
 		{"pictures", measurePictures},
+		{"denials", measureDenials},
+		{"clients", measureClients},
+		{"audit", measureAudit},
 	} {
 		if !strings.Contains(m.name, only) {
 			continue

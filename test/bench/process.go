@@ -110,9 +110,7 @@ func (c *lineClient) call(method string, params any) (json.RawMessage, error) {
 }
 
 func (c *lineClient) hello() error {
-	_, err := c.call("initialize", map[string]any{
-		"protocolVersion": "2025-11-25", "capabilities": map[string]any{}, "clientInfo": map[string]any{"name": "bench", "version": "1"},
-	})
+	_, err := c.call("initialize", hello)
 	return err
 }
 
