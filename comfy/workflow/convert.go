@@ -90,7 +90,7 @@ func (c *converter) miss(s *scope, n *uiNode) {
 
 // build writes one node.
 func (c *converter) build(b *built) error {
-	links, values := map[string]any{}, c.values(b.scope, b.node, b.class)
+	links, values := map[string]any{}, valuesOf(b.scope, b.node, b.class)
 	for i := range b.node.inputs {
 		in := &b.node.inputs[i]
 		if in.link == "" {
@@ -119,8 +119,8 @@ func (c *converter) build(b *built) error {
 	return nil
 }
 
-// values returns what a node's widgets have by the file, and over it what an instance around says.
-func (c *converter) values(s *scope, n *uiNode, class *comfy.Class) map[string]any {
+// valuesOf returns what a node's widgets have by the file, and over it what an instance around says.
+func valuesOf(s *scope, n *uiNode, class *comfy.Class) map[string]any {
 	values := maps.Clone(n.named)
 	if n.values != nil || values == nil {
 		values = spread(class, n.values)

@@ -3,7 +3,6 @@ package workflow_test
 import (
 	"bytes"
 	"compress/gzip"
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -21,18 +20,26 @@ import (
 	"github.com/comfygate/comfygate/comfy/workflow"
 )
 
-var uiInfo = sync.OnceValues(func() (*comfy.ObjectInfo, error) {
-	packed, err := os.ReadFile(filepath.Join("testdata", "ui", "object_info.json.gz"))
-	if err != nil {
-		return nil, err
+var uiInfo struct {
+	sync.Mutex
+	*comfy.ObjectInfo
+}
+
+// someClasses are classes of a real 0.33.0, with what dynamic options bring in the server's own order.
+func someClasses(tb testing.TB) *comfy.ObjectInfo {
+	tb.Helper()
+	uiInfo.Lock()
+	defer uiInfo.Unlock()
+	if uiInfo.ObjectInfo != nil {
+		return uiInfo.ObjectInfo
 	}
-	r, err := gzip.NewReader(bytes.NewReader(packed))
+	r, err := gzip.NewReader(bytes.NewReader(readFile(tb, filepath.Join("testdata", "ui", "object_info.json.gz"))))
 	if err != nil {
-		return nil, err
+		tb.Fatal(err)
 	}
 	data, err := io.ReadAll(r)
 	if err != nil {
-		return nil, err
+		tb.Fatal(err)
 	}
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -41,20 +48,13 @@ var uiInfo = sync.OnceValues(func() (*comfy.ObjectInfo, error) {
 	defer srv.Close()
 	client, err := comfy.New(comfy.Config{URL: srv.URL})
 	if err != nil {
-		return nil, err
-	}
-	defer client.Close() //nolint:errcheck // of no meaning here
-	return client.ObjectInfo(context.Background())
-})
-
-// someClasses are classes of a real 0.33.0, with what dynamic options bring in the server's own order.
-func someClasses(tb testing.TB) *comfy.ObjectInfo {
-	tb.Helper()
-	info, err := uiInfo()
-	if err != nil {
 		tb.Fatal(err)
 	}
-	return info
+	defer client.Close() //nolint:errcheck // of no meaning here
+	if uiInfo.ObjectInfo, err = client.ObjectInfo(tb.Context()); err != nil {
+		tb.Fatal(err)
+	}
+	return uiInfo.ObjectInfo
 }
 
 func readFile(tb testing.TB, name string) []byte {

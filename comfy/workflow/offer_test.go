@@ -14,9 +14,13 @@ import (
 )
 
 // said writes offers in short: name kind default targets.
-func said(offers []workflow.Offer) (lines []string) {
+func said(tb testing.TB, offers []workflow.Offer) (lines []string) {
+	tb.Helper()
 	for _, o := range offers {
-		value, _ := json.Marshal(o.Default)
+		value, err := json.Marshal(o.Default)
+		if err != nil {
+			tb.Fatal(err)
+		}
 		line := fmt.Sprintf("%s %s %s", o.Name, o.Kind, value)
 		for _, t := range o.Targets {
 			line += " " + t.Node + "." + t.Input
@@ -106,7 +110,7 @@ func TestOffers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := strings.Join(said(workflow.Offers(graph(t, "{"+tt.graph+"}"), someClasses(t))), "|")
+			got := strings.Join(said(t, workflow.Offers(graph(t, "{"+tt.graph+"}"), someClasses(t))), "|")
 			if diff := cmp.Diff(strings.Split(tt.want, "|"), strings.Split(got, "|")); diff != "" {
 				t.Error(diff)
 			}
@@ -155,7 +159,7 @@ func TestOffers_author(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := said(convert(t, readFile(t, filepath.Join("testdata", "ui", name+".ui.json"))).Offers)
+			got := said(t, convert(t, readFile(t, filepath.Join("testdata", "ui", name+".ui.json"))).Offers)
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Error(diff)
 			}

@@ -38,18 +38,9 @@ func (c *converter) enter(s *scope, instance *uiNode) *scope {
 // host gives a scope the values that its instance has for it: one for each proxy in turn, or for each input with a widget in turn, then
 // those that are kept by name, and over all what the scope around says.
 func host(s *scope) {
-	values := s.instance.values
-	if len(s.instance.proxies) > 0 {
-		for i, p := range s.instance.proxies {
-			if i < len(values) {
-				s.put(p.node, p.widget, values[i])
-			}
-		}
-	} else {
-		for i, shown := range s.sub.shown {
-			if i < len(values) {
-				s.put("-1", s.sub.inputs[shown.slot].name, values[i])
-			}
+	for i, p := range s.turns() {
+		if i < len(s.instance.values) {
+			s.put(p.node, p.widget, s.instance.values[i])
 		}
 	}
 	for _, named := range []map[string]any{s.instance.named, s.instance.hosted} {
@@ -57,17 +48,27 @@ func host(s *scope) {
 			s.put("-1", name, v)
 		}
 	}
-	for name, v := range s.parent.given[s.instance.id] {
-		if s.slot(name) >= 0 {
-			s.put("-1", name, v)
-			continue
-		}
-		for _, p := range s.instance.proxies {
-			if p.widget == name {
-				s.put(p.node, name, v)
-			}
+	around := s.parent.given[s.instance.id]
+	for _, p := range s.instance.proxies {
+		if v, there := around[p.widget]; there && s.slot(p.widget) < 0 {
+			s.put(p.node, p.widget, v)
 		}
 	}
+	for name, v := range around {
+		s.put("-1", name, v)
+	}
+}
+
+// turns returns what the values of an instance are for, in their order.
+func (s *scope) turns() []proxy {
+	if len(s.instance.proxies) > 0 {
+		return s.instance.proxies
+	}
+	list := make([]proxy, 0, len(s.sub.shown))
+	for _, shown := range s.sub.shown {
+		list = append(list, proxy{"-1", s.sub.inputs[shown.slot].name})
+	}
+	return list
 }
 
 // put keeps a value for a widget of a node, or, where that is -1, for an input of the instance. Null keeps what is inside.
@@ -107,7 +108,7 @@ func (c *converter) hosted(s *scope, slot int) any {
 			inner := c.enter(s, first.node)
 			v = c.hosted(inner, inner.slot(first.widget))
 		case class != nil:
-			v = c.values(s, first.node, class)[first.widget]
+			v = valuesOf(s, first.node, class)[first.widget]
 		}
 	}
 	s.fed[slot] = v
@@ -143,19 +144,12 @@ func (c *converter) source(s *scope, id, want string) (source, error) {
 			return source{kind: none}, nil
 		}
 		if link.from == inputSide {
-			slot := link.fromSlot
-			if s.sub == nil || slot >= len(s.sub.inputs) {
-				return source{kind: none}, nil
-			}
-			in := s.instance.input(s.sub.inputs[slot].name)
-			if in == nil || in.link == "" {
-				if v := c.hosted(s, slot); v != nil {
-					return source{kind: sourceValue, value: v, host: feed{s, slot}}, nil
-				}
-				return source{kind: none}, nil
+			outer := s.outer(link.fromSlot)
+			if outer == "" {
+				return c.unlinked(s, link.fromSlot, none), nil
 			}
 			s = s.parent
-			link, there = s.links[in.link]
+			link, there = s.links[outer]
 			continue
 		}
 		n := s.byID[link.from]
@@ -184,6 +178,27 @@ func (c *converter) source(s *scope, id, want string) (source, error) {
 		}
 	}
 	return source{}, bad("its link leads in a circle, or through too many nodes")
+}
+
+// outer returns the id of the link, of the level around, into the instance's input for a slot; empty when none is linked.
+func (s *scope) outer(slot int) string {
+	if s.sub == nil || slot >= len(s.sub.inputs) {
+		return ""
+	}
+	if in := s.instance.input(s.sub.inputs[slot].name); in != nil {
+		return in.link
+	}
+	return ""
+}
+
+// unlinked returns the value that an instance has for a slot whose input is not linked.
+func (c *converter) unlinked(s *scope, slot int, none sourceKind) source {
+	if s.sub != nil {
+		if v := c.hosted(s, slot); v != nil {
+			return source{kind: sourceValue, value: v, host: feed{s, slot}}
+		}
+	}
+	return source{kind: none}
 }
 
 // through returns the link into an input of n.

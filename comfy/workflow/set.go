@@ -39,8 +39,8 @@ func Set(g comfy.Graph, offers []Offer, values map[string]any, seed uint64) (g2 
 		if v == nil {
 			continue
 		}
-		if o.Kind == OfferSeed && !seeded {
-			used, seeded = v.(uint64), true
+		if n, isSeed := v.(uint64); isSeed && o.Kind == OfferSeed && !seeded {
+			used, seeded = n, true
 		}
 		s.put(o, v)
 	}
@@ -222,6 +222,7 @@ func (o *Offer) wants() string {
 		return "the id of a picture that was made or uploaded here"
 	case OfferChoice, OfferModel:
 		return oneOf("", o.Options)
+	case OfferInteger, OfferNumber, OfferSeed:
 	}
 	kind := "a whole number"
 	if o.Kind == OfferNumber {

@@ -49,10 +49,8 @@ func (m *measuring) level(l *level, depth int) (measured, error) {
 }
 
 func (m *measuring) subgraph(s *subgraph, depth int) (measured, error) {
-	for _, id := range m.open {
-		if id == s.id {
-			return measured{}, bad("the subgraph %s contains itself", short(s.name))
-		}
+	if slices.Contains(m.open, s.id) {
+		return measured{}, bad("the subgraph %s contains itself", short(s.name))
 	}
 	if known, ok := m.known[s.id]; ok {
 		if depth+known.depth > maxInstanceDepth {

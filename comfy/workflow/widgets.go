@@ -91,7 +91,7 @@ func plausible(class string, in *comfy.Input, v any) bool {
 		}
 		return isText && (slices.Contains(in.Options, text) || in.Media || in.Dynamic || modelKind(class, in.Name) != "")
 	}
-	return v != nil && !(isText && slices.Contains(buttons, text))
+	return v != nil && (!isText || !slices.Contains(buttons, text))
 }
 
 // controlled reports whether a widget may have another behind it that tells what happens to it after a run.

@@ -45,7 +45,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		_, _ = fmt.Fprintln(stderr, err)
 		return 1
 	}
-	defer s.client.Close() //nolint:errcheck // nothing is lost
+	defer s.client.Close()
 	ok, err := s.judge(ctx, stdout, *misses)
 	if err != nil {
 		_, _ = fmt.Fprintln(stderr, err)

@@ -81,7 +81,7 @@ func (s *server) call(ctx context.Context, route, kind string, body io.Reader, i
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close() //nolint:errcheck // read to the end, or of no use
+	defer resp.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	switch {
 	case err != nil:
@@ -111,7 +111,7 @@ func (s *server) occupy(ctx context.Context) (release func(), err error) {
 		"3": {ClassType: "EmptySD3LatentImage", Inputs: map[string]any{"width": 512, "height": 512, "batch_size": 1}},
 		"4": {ClassType: "KSampler", Inputs: map[string]any{
 			"model": link("1", 0), "positive": link("2", 0), "negative": link("2", 0), "latent_image": link("3", 0),
-			"seed": uint64(time.Now().UnixNano()), "steps": 10_000, "cfg": 1, "sampler_name": "euler", "scheduler": "simple", "denoise": 1, //nolint:gosec // a time after 1970
+			"seed": uint64(time.Now().UnixNano()), "steps": 10_000, "cfg": 1, "sampler_name": "euler", "scheduler": "simple", "denoise": 1,
 		}},
 		"5": {ClassType: "VAEDecodeTiled", Inputs: map[string]any{
 			"samples": link("4", 0), "vae": link("1", 2), "tile_size": 512, "overlap": 64, "temporal_size": 64, "temporal_overlap": 8,

@@ -98,7 +98,7 @@ func (s *server) template(ctx context.Context, data []byte) (verdict, error) {
 	var v verdict
 	doc, err := workflow.Read(data)
 	if err != nil {
-		return verdict{ours: true, refused: []string{err.Error()}}, nil
+		return verdict{ours: true, refused: []string{err.Error()}}, nil //nolint:nilerr // the verdict says it
 	}
 	converted, err := doc.Convert(s.info)
 	if err != nil {
@@ -144,51 +144,65 @@ func (s *server) denied(ctx context.Context, g comfy.Graph) string {
 // print writes the table, and reports whether no more than so many open templates are refused.
 func (all report) print(out io.Writer, misses int) bool {
 	for _, v := range all {
-		kind, what := "open", "accepted"
-		if !v.open {
-			kind = "paid"
-		}
-		switch {
-		case v.ours:
-			what = "NOT CONVERTED"
-		case len(v.refused) > 0:
-			what = "REFUSED"
-		}
-		_, _ = fmt.Fprintf(out, "%-4s %-60s %4d nodes %3d inputs %3d faults  %s\n", kind, v.name, v.nodes, v.offers, v.faults, what)
-		for _, why := range v.refused {
-			_, _ = fmt.Fprintf(out, "       %s\n", why)
-		}
-		if v.denied != "" {
-			_, _ = fmt.Fprintf(out, "       policy denies it: %s\n", v.denied)
-		}
+		v.print(out)
 	}
 	_, _ = fmt.Fprintf(out, "\n%-5s %9s %9s %9s %14s %12s\n", "", "templates", "converted", "accepted", "policy denies", "and accepted")
-	ok := true
-	for _, open := range []bool{true, false} {
-		var n, converted, accepted, refusedByPolicy, both int
-		for _, v := range all {
-			if v.open != open {
-				continue
-			}
-			n++
-			if !v.ours {
-				converted++
-			}
-			if len(v.refused) == 0 {
-				accepted++
-			}
-			if v.denied != "" {
-				refusedByPolicy++
-				if len(v.refused) == 0 {
-					both++
-				}
-			}
-		}
-		kind := "paid"
-		if open {
-			kind, ok = "open", n-accepted <= misses
-		}
-		_, _ = fmt.Fprintf(out, "%-5s %9d %9d %9d %14d %12d\n", kind, n, converted, accepted, refusedByPolicy, both)
+	open, paid := all.count(true), all.count(false)
+	for _, c := range []counts{open, paid} {
+		_, _ = fmt.Fprintf(out, "%-5s %9d %9d %9d %14d %12d\n", c.kind, c.all, c.converted, c.accepted, c.denied, c.both)
 	}
-	return ok
+	return open.all-open.accepted <= misses
+}
+
+func (v verdict) kind() string {
+	if v.open {
+		return "open"
+	}
+	return "paid"
+}
+
+func (v verdict) print(out io.Writer) {
+	what := "accepted"
+	switch {
+	case v.ours:
+		what = "NOT CONVERTED"
+	case len(v.refused) > 0:
+		what = "REFUSED"
+	}
+	_, _ = fmt.Fprintf(out, "%-4s %-60s %4d nodes %3d inputs %3d faults  %s\n", v.kind(), v.name, v.nodes, v.offers, v.faults, what)
+	for _, why := range v.refused {
+		_, _ = fmt.Fprintf(out, "       %s\n", why)
+	}
+	if v.denied != "" {
+		_, _ = fmt.Fprintf(out, "       policy denies it: %s\n", v.denied)
+	}
+}
+
+// counts sum up one kind of templates.
+type counts struct {
+	kind                                   string
+	all, converted, accepted, denied, both int
+}
+
+func (all report) count(open bool) counts {
+	c := counts{kind: verdict{open: open}.kind()}
+	for _, v := range all {
+		if v.open != open {
+			continue
+		}
+		accepted, denied := len(v.refused) == 0, v.denied != ""
+		c.all++
+		c.converted += one(!v.ours)
+		c.accepted += one(accepted)
+		c.denied += one(denied)
+		c.both += one(accepted && denied)
+	}
+	return c
+}
+
+func one(is bool) int {
+	if is {
+		return 1
+	}
+	return 0
 }

@@ -20,7 +20,7 @@ func writeNamed(ctx context.Context, url, dir string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer client.Close() //nolint:errcheck // it is only read from
+	defer client.Close()
 	info, err := client.ObjectInfo(ctx)
 	if err != nil {
 		return 0, err
