@@ -219,11 +219,14 @@ func summariseInput(in *comfy.Input, prefix string, options, level int) InputSum
 
 // printable makes a text safe to show, cut to most characters.
 func printable(text string, most int) string {
-	n := 0
-	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		if n++; n > most || !unicode.IsPrint(r) {
-			return -1
+	var b strings.Builder
+	for _, r := range text {
+		if most--; most < 0 {
+			break
 		}
-		return r
-	}, text))
+		if unicode.IsPrint(r) {
+			b.WriteRune(r)
+		}
+	}
+	return strings.TrimSpace(b.String())
 }

@@ -92,10 +92,10 @@ func TestDescribe_boundsAndDenials(t *testing.T) {
 	t.Parallel()
 	core := recorded(t, "v0.33.0")
 	huge := &comfy.ObjectInfo{Classes: map[string]*comfy.Class{}}
-	for i := range 50 {
+	for i := range 10 {
 		c := &comfy.Class{Name: fmt.Sprintf("Huge\x1b%d", i), Description: strings.Repeat("word \u202e", 10_000), Category: strings.Repeat("c", 5000)}
-		for j := range 500 {
-			c.Inputs = append(c.Inputs, comfy.Input{Name: fmt.Sprintf("in%d", j), Type: "COMBO", Options: slices.Repeat([]string{strings.Repeat("o", 500)}, 1000)})
+		for j := range 100 {
+			c.Inputs = append(c.Inputs, comfy.Input{Name: fmt.Sprintf("in%d", j), Type: "COMBO", Options: slices.Repeat([]string{strings.Repeat("o", 500)}, 50)})
 			c.Outputs = append(c.Outputs, comfy.Port{Name: strings.Repeat("n", 1000), Type: "IMAGE"})
 		}
 		huge.Classes[c.Name] = c

@@ -37,10 +37,7 @@ func Fit(g comfy.Graph, info *comfy.ObjectInfo) []Fault {
 	for _, id := range ids {
 		class := classOf(info, g[id].ClassType)
 		if class == nil && len(f.faults) < MaxFaults {
-			f.add(Fault{
-				Node: id, Problem: "this ComfyUI has no node of this class", Got: quote(g[id].ClassType),
-				Fits: "one such as " + strings.Join(closest(g[id].ClassType, slices.Collect(maps.Keys(info.Classes)), 3), ", "),
-			})
+			f.add(Fault{Node: id, Problem: "this ComfyUI has no node of this class", Got: quote(g[id].ClassType), Fits: f.classLike(g[id].ClassType)})
 		} else if class != nil && class.OutputNode {
 			results = append(results, id)
 		}
@@ -78,6 +75,16 @@ func (f *fitter) add(fault Fault) {
 	}
 	fault.Class = f.graph[fault.Node].ClassType
 	f.faults = append(f.faults, fault)
+}
+
+// maxTips bounds the classes of one graph for which a like one is looked for.
+const maxTips = 20
+
+func (f *fitter) classLike(name string) string {
+	if len(f.faults) >= maxTips {
+		return "a class of this ComfyUI"
+	}
+	return "one such as " + strings.Join(closest(name, slices.Collect(maps.Keys(f.info.Classes)), 3), ", ")
 }
 
 // upstream returns the nodes that the given ones need, and these, sorted. It does not recurse: a graph may be ten thousand nodes deep.

@@ -53,7 +53,7 @@ func Secure(g comfy.Graph, info *comfy.ObjectInfo, to Destination, pictures map[
 	}
 	for _, id := range slices.SortedFunc(maps.Keys(pictures), compareIDs) {
 		if !slices.ContainsFunc(s.out.Uploads, func(u Upload) bool { return u.Node == id }) {
-			s.fault(Fault{Node: id, Rule: RulePicture, Problem: "this node takes no picture", Fits: "a node such as LoadImage"})
+			s.fault(Fault{Node: id, Rule: RulePicture, Problem: "this node takes no picture, or leads to no result", Fits: "a node such as LoadImage"})
 		}
 	}
 	return s.out, s.faults

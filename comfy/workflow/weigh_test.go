@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -221,10 +220,8 @@ func TestWeigh_hostileGraphs(t *testing.T) {
 		g[strconv.Itoa(i)] = comfy.Node{ClassType: "ImageScaleBy", Inputs: map[string]any{"scale_by": json.Number("2"), "image": comfy.Link{Node: strconv.Itoa(i + 1)}}}
 	}
 	g[strconv.Itoa(n)] = comfy.Node{ClassType: "EmptyImage", Inputs: map[string]any{"width": json.Number("1"), "height": json.Number("1")}}
-	began := time.Now()
-	got := workflow.Weigh(g, info, nil)
-	if took := time.Since(began); took > 2*time.Second || got.Pixels != math.MaxInt64 { // 100 ms when nothing else runs
-		t.Errorf("%v, %+v", took, got)
+	if got := workflow.Weigh(g, info, nil); got.Pixels != math.MaxInt64 { // how long it takes is for the benchmark to say
+		t.Errorf("%+v", got)
 	}
 }
 
