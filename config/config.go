@@ -60,8 +60,38 @@ type Config struct {
 	Workflows  Workflows
 	Toolsets   Toolsets
 	MCP        MCP
+	Monitor    Monitor
+	Anomaly    Anomaly
+	Metrics    Metrics
+	OTel       OTel
 
 	sources map[string]Source // by setting name; absent = SourceDefault
+}
+
+// Monitor is what is looked at; see package monitor.
+type Monitor struct {
+	Interval                       time.Duration
+	DiskWarnGB, DiskCriticalGB     int
+	MemoryWarnGB, MemoryCriticalGB int
+	ArtifactsWarnMB                int // 0: nine tenths of Storage.MaxBytes
+}
+
+// Anomaly is what is out of the ordinary for one principal.
+type Anomaly struct {
+	Denials, Failures int
+	Window            time.Duration
+}
+
+// Metrics are for Prometheus.
+type Metrics struct {
+	Enabled bool
+	Listen  string // host:port of this machine; empty: none
+}
+
+// OTel is where traces go.
+type OTel struct {
+	Enabled               bool
+	Endpoint, ServiceName string
 }
 
 // Server is the process as a whole.

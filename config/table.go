@@ -52,13 +52,17 @@ func sections() []section {
 		{"WORKFLOWS", "Workflows that are kept under a name."},
 		{"TOOLSETS", "Which groups of tools are offered."},
 		{"MCP", "The form of answers."},
+		{"MONITOR", "What is looked at every so often, and when it is worth an alert."},
+		{"ANOMALY", "What of one principal is worth an alert."},
+		{"METRICS", "Figures for Prometheus."},
+		{"OTEL", "Traces for OpenTelemetry."},
 	}
 }
 
 // table lists every setting, bound to c: first those of the server and its callers, then those of ComfyUI and the pictures, then
 // the bounds.
 func table(c *Config) []setting {
-	return slices.Concat(faceTable(c), pictureTable(c), identityTable(c), guardTable(c), auditTable(c))
+	return slices.Concat(faceTable(c), pictureTable(c), identityTable(c), guardTable(c), auditTable(c), watchTable(c))
 }
 
 func faceTable(c *Config) []setting {

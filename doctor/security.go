@@ -10,6 +10,7 @@ import (
 
 	"github.com/comfygate/comfygate/auth"
 	"github.com/comfygate/comfygate/config"
+	"github.com/comfygate/comfygate/monitor"
 )
 
 // portTime bounds one look at one port: an address of this machine answers at once or is closed off.
@@ -26,7 +27,7 @@ func (m Machine) filled() Machine {
 		m.Dial = (&net.Dialer{Timeout: portTime}).DialContext
 	}
 	if m.Free == nil {
-		m.Free = freeSpace
+		m.Free = monitor.FreeSpace
 	}
 	if m.Resolver == nil {
 		m.Resolver = net.DefaultResolver

@@ -69,6 +69,18 @@ func (s *Store) Clean(ctx context.Context, now time.Time) (CleanReport, error) {
 	return c.CleanReport, errors.Join(c.errs...)
 }
 
+// Held returns how many bytes the store holds.
+func (s *Store) Held() (total int64, err error) {
+	pictures, stray, err := s.list()
+	if err != nil {
+		return 0, fmt.Errorf("listing pictures: %w", err)
+	}
+	for _, p := range slices.Concat(pictures, stray) {
+		total += p.bytes
+	}
+	return total, nil
+}
+
 // list groups the store's own files by id: pictures, and what belongs to none.
 func (s *Store) list() (pictures, stray []stored, err error) {
 	entries, err := fs.ReadDir(s.root.FS(), ".")

@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/comfygate/comfygate/audit"
@@ -118,10 +119,13 @@ type Config struct {
 	Calls                Calls                // nil: any number runs
 	Seen                 func(auth.Principal) // told of each call's principal before anything is asked of the limits; nil: nobody asks
 	Audit                Audit
-	Challenge            Challenge // nil: a missing scope is a tool error for everybody
-	Denials              Denials   // default: each refusal is a record of its own
-	Images               Images    // nil: there are no resources
-	Inbox                Inbox     // nil: there are no upload links, and Upload must not be called
+	Observe              func(Ended)  // told of each call that ended and each message that was refused; nil: nobody is
+	Exhausted            func() error // why nothing new may be made at present; nil: never
+	Traces               trace.Tracer // gets spans of calls; nil: there are none
+	Challenge            Challenge    // nil: a missing scope is a tool error for everybody
+	Denials              Denials      // default: each refusal is a record of its own
+	Images               Images       // nil: there are no resources
+	Inbox                Inbox        // nil: there are no upload links, and Upload must not be called
 	// Upstream is ComfyUI's URL without credentials and query. Faults name it to callers over stdio and to those with the scope operate.
 	Upstream   string
 	BasePath   string     // what a proxy in front takes off paths, as /pictures; clients of HTTP+SSE are told to post below it
@@ -181,4 +185,13 @@ func orElse[T int | int64 | time.Duration](v, def T) T {
 		return v
 	}
 	return def
+}
+
+// Ended is what is told of a call that ended, or of a message that was refused before it became one.
+type Ended struct {
+	Principal string
+	Tool      string // empty where there is none by that name
+	Code      string // ok, or an error's
+	Rule      string // what refused it; empty where nothing did
+	Took      time.Duration
 }

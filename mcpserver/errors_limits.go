@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/comfygate/comfygate/limits"
+	"github.com/comfygate/comfygate/monitor"
 )
 
 // limitRows are what limits refuse besides rates and places. They come first: a rate that never lets the call pass is no reason to wait.
@@ -40,6 +41,14 @@ func limitRows() []row {
 			advice:  "Wait until others have ended, then call again.",
 			match: as(func(e *limits.BusyError) *wording {
 				return &wording{message: fmt.Sprintf("%d of %d calls run already (%s).", e.Running, e.Max, clean(e.Limit, 60)), after: 2 * time.Second}
+			}),
+		},
+		{
+			code: "RESOURCE_EXHAUSTED", from: "monitor.ShortError", retryable: true,
+			meaning: "Disk or memory of comfygate's machine is short, so nothing new is made.",
+			advice:  "The operator must free some; pictures that are there can still be read. Try again in a few minutes.",
+			match: as(func(e *monitor.ShortError) *wording {
+				return &wording{message: "This machine's " + clean(e.Probe, 40) + " is nearly full; nothing new is made until there is room.", after: time.Minute}
 			}),
 		},
 	}

@@ -75,6 +75,9 @@ type pipeline struct {
 	bounds  Bounds
 	newID   func() string
 	closing func() bool
+
+	observed  func(Ended)  // may be nil
+	exhausted func() error // likewise
 }
 
 // stages lists every stage of a call, in the order in which they run. The order is held by TestPipelineOrder, not by this comment.

@@ -62,7 +62,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.pipeline = &pipeline{
 		policy: cfg.Policy, limiter: cfg.Limiter, places: cfg.Places, budgets: cfg.Budgets, calls: cfg.Calls, seen: cfg.Seen, audit: cfg.Audit, denials: cfg.Denials,
-		log: cfg.Log, bounds: cfg.Bounds, newID: newID, closing: s.isClosing,
+		log: cfg.Log, bounds: cfg.Bounds, newID: newID, closing: s.isClosing, observed: cfg.Observe, exhausted: cfg.Exhausted,
 	}
 	s.serve = chain(s.pipeline.run, s.pipeline.stages()...)
 	var err error
@@ -106,6 +106,9 @@ func (s *Server) options() []server.ServerOption {
 	}
 	if s.cfg.Images != nil {
 		opts = append(opts, server.WithResourceCapabilities(false, false)) // MCP-17: what is not delivered is not promised
+	}
+	if s.cfg.Traces != nil {
+		opts = append(opts, server.WithTracer(tracer{s.cfg.Traces}))
 	}
 	return append(opts, extraOptions()...)
 }
@@ -249,6 +252,14 @@ func (s *Server) refuse(ctx context.Context, req *request, e envelope, fault *pr
 	s.denied(ctx, req, r)
 }
 
+// known returns a tool's name, or nothing for one that there is not: figures do not grow with what callers make up.
+func (s *Server) known(tool string) string {
+	if _, is := s.scopes[tool]; is {
+		return tool
+	}
+	return ""
+}
+
 func (s *Server) denied(ctx context.Context, req *request, r audit.Record) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Bounds.Owed)
 	defer cancel()
@@ -258,6 +269,9 @@ func (s *Server) denied(ctx context.Context, req *request, r audit.Record) {
 	r.PolicyHash = s.cfg.Policy.Hash()
 	s.log.Info("message refused", zap.String("call_id", r.CallID), zap.String("principal", r.Principal),
 		zap.String("transport", r.Transport), zap.String("rule", r.Rule), zap.String("code", r.Code))
+	if s.cfg.Observe != nil {
+		s.cfg.Observe(Ended{Principal: r.Principal, Tool: s.known(r.Tool), Code: r.Code, Rule: r.Rule})
+	}
 	if err := s.cfg.Denials.Denied(ctx, r); err != nil {
 		s.log.Error("refusal could not be recorded", zap.String("call_id", r.CallID), zap.Error(err))
 	}

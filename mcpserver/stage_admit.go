@@ -13,6 +13,11 @@ import (
 // back when the call does not come to run.
 func (p *pipeline) admit(next handler) handler {
 	return func(ctx context.Context, c *call) (tools.Result, error) {
+		if p.exhausted != nil && c.tool.Class == limits.Generate {
+			if err := p.exhausted(); err != nil {
+				return tools.Result{}, err
+			}
+		}
 		leave, err := p.enter(c)
 		if err != nil {
 			return tools.Result{}, err

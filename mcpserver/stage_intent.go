@@ -16,7 +16,7 @@ func (p *pipeline) intent(next handler) handler {
 		if c.tool.Hints.ReadOnly {
 			return next(ctx, c)
 		}
-		r := p.base(c)
+		r := p.base(ctx, c)
 		r.Kind = audit.Intent
 		// Detached: a caller who goes now must not leave it unknown whether the record is there.
 		owed, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.bounds.Owed)

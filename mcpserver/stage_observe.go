@@ -22,6 +22,10 @@ func (p *pipeline) observe(next handler) handler {
 		if err != nil {
 			code = Explain(err).Code
 		}
+		traced(ctx, c, code)
+		if p.observed != nil {
+			p.observed(Ended{Principal: c.principal.Name, Tool: c.tool.Name, Code: code, Rule: deniedBy(err), Took: time.Since(c.arrived)})
+		}
 		level := zap.InfoLevel
 		if err == nil && c.tool.Hints.ReadOnly { // agents poll; the record has these too
 			level = zap.DebugLevel

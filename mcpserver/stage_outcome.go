@@ -45,7 +45,7 @@ func (p *pipeline) outcome(next handler) handler {
 func (p *pipeline) record(ctx context.Context, c *call, res tools.Result, err error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.bounds.Owed)
 	defer cancel()
-	r := p.base(c)
+	r := p.base(ctx, c)
 	r.Kind = audit.Outcome
 	r.DurationMS = time.Since(c.arrived).Milliseconds()
 	r.JobID, r.Outputs = res.JobID, res.Outputs
@@ -68,7 +68,7 @@ func (p *pipeline) record(ctx context.Context, c *call, res tools.Result, err er
 }
 
 // base is what the records of one call have in common.
-func (p *pipeline) base(c *call) audit.Record {
+func (p *pipeline) base(ctx context.Context, c *call) audit.Record {
 	r := audit.Record{
 		CallID: c.id, Principal: c.principal.Name, Method: c.principal.Method, Transport: c.transport, Session: c.session,
 		Tool: c.tool.Name, Params: c.params, PolicyHash: cmp.Or(c.decision.Policy, p.policy.Hash()), Rule: c.decision.Rule,
@@ -78,6 +78,12 @@ func (p *pipeline) base(c *call) audit.Record {
 	}
 	if c.via != "" {
 		r.Detail = map[string]string{"via": c.via}
+	}
+	if id := traceID(ctx); id != "" {
+		if r.Detail == nil {
+			r.Detail = map[string]string{}
+		}
+		r.Detail["trace"] = id
 	}
 	if c.plan != nil {
 		r.Cost = c.plan.Cost().Work

@@ -13,6 +13,7 @@ import (
 	"github.com/comfygate/comfygate/images"
 	"github.com/comfygate/comfygate/jobs"
 	"github.com/comfygate/comfygate/limits"
+	"github.com/comfygate/comfygate/monitor"
 	"github.com/comfygate/comfygate/policy"
 )
 
@@ -28,6 +29,7 @@ type Env struct {
 	Rates    Rates     // *limits.Limiter
 	Places   Places    // *limits.Places
 	Budgets  Budgets   // *limits.Budgets; nil: none is told
+	Watch    Watch     // *monitor.Monitor; nil: nobody looks
 	Links    Links     // signed URLs of pictures; nil where there are none
 	Inbox    *Inbox    // one-time upload links; nil where there are none
 	Inputs   Inputs    // files that upload_image may name; nil: none
@@ -53,6 +55,9 @@ func (e Env) validate() error {
 	}
 	return e.Settings.validate()
 }
+
+// Watch tells what was seen last of what comfygate depends on. [monitor.Monitor] is one.
+type Watch interface{ Report() monitor.Report }
 
 // Jobs is what the tools need of [jobs.Manager].
 type Jobs interface {

@@ -10,6 +10,7 @@ import (
 	"github.com/comfygate/comfygate/comfy/workflow"
 	"github.com/comfygate/comfygate/jobs"
 	"github.com/comfygate/comfygate/limits"
+	"github.com/comfygate/comfygate/monitor"
 	"github.com/comfygate/comfygate/policy"
 )
 
@@ -131,6 +132,7 @@ type statusView struct {
 	Queue    queueView       `json:"queue"`
 	Jobs     []jobView       `json:"jobs"`
 	Security securityView    `json:"security"`
+	Concerns []concernView   `json:"concerns,omitempty"`      // what the monitor saw that is not well
 	Output   string          `json:"output_folder,omitempty"` // where full pictures are saved
 }
 
@@ -162,6 +164,13 @@ type queueView struct {
 	ServerPending  *int `json:"comfyui_pending,omitempty"`
 	ServerRunning  *int `json:"comfyui_running,omitempty"`
 	SlotsPerServer int  `json:"slots"`
+}
+
+// A concernView is one thing that is not well. What exactly is told where the machine is the caller's own, or its operator's.
+type concernView struct {
+	What  string `json:"what"`
+	Level string `json:"level"` // warning, critical
+	Text  string `json:"text,omitempty"`
 }
 
 type securityView struct {
@@ -206,6 +215,9 @@ func (e *Env) overall(ctx context.Context, c Caller) (Result, error) {
 	case h.Info.BelowFloor:
 		v.Status = "degraded"
 	}
+	if e.Watch != nil && c.Principal.Name != "" {
+		v.watched(e.Watch.Report(), c.Transport == "stdio" || c.Principal.Can(policy.Operate))
+	}
 	if err == nil {
 		v.Queue.ServerPending, v.Queue.ServerRunning = new(len(queue.Pending)), new(len(queue.Running))
 	}
@@ -217,6 +229,25 @@ func (e *Env) overall(ctx context.Context, c Caller) (Result, error) {
 		return Result{}, err
 	}
 	return Result{Text: text, Structured: v}, nil
+}
+
+// watched adds what the monitor saw. Whether ComfyUI answers was just asked, which is newer.
+func (v *statusView) watched(r monitor.Report, whole bool) {
+	for _, seen := range r.Readings {
+		if seen.Level == monitor.OK || seen.Name == "comfyui" {
+			continue
+		}
+		concern := concernView{What: seen.Name, Level: seen.Level.String()}
+		if whole {
+			concern.Text = seen.Text
+		}
+		v.Concerns = append(v.Concerns, concern)
+		if seen.Level == monitor.Critical {
+			v.Status = monitor.Unhealthy
+		} else if v.Status == monitor.Healthy {
+			v.Status = monitor.Degraded
+		}
+	}
 }
 
 // limits are the bounds in force (C1.3, C1.4), written once: they hold as long as the process.

@@ -129,7 +129,7 @@ func linkURL(cfg config.Config, addr net.Addr, loopback bool) func(path string) 
 func (h *house) serveWeb(ctx context.Context, lis net.Listener) error {
 	id := h.identity
 	cfg := web.Config{
-		MCP: h.mcp, Auth: id.who, Resource: resource(h.cfg), Audit: h.record, Denials: h.denials, SSE: h.cfg.HTTP.SSE,
+		MCP: h.mcp, Auth: id.who, Resource: protected(h.cfg), Audit: h.record, Denials: h.denials, SSE: h.cfg.HTTP.SSE,
 		AllowedOrigins: h.cfg.HTTP.AllowedOrigins, AllowedHosts: h.cfg.HTTP.AllowedHosts, PublicURL: h.cfg.HTTP.PublicURL,
 		TrustedProxies: h.cfg.HTTP.TrustedProxies, RequestBytes: h.cfg.Limits.RequestBytes, BodyBytes: h.cfg.Limits.BodyBytes, Log: h.log.Named("web"),
 	}

@@ -88,8 +88,8 @@ func audiences(cfg config.Config) []string {
 	return []string{cfg.HTTP.PublicURL + "/mcp"}
 }
 
-// resource is what the world is told of the provider; nil where there is none.
-func resource(cfg config.Config) *web.Resource {
+// protected is what the world is told of the provider; nil where there is none.
+func protected(cfg config.Config) *web.Resource {
 	if cfg.Auth.OIDC.Issuer == "" {
 		return nil
 	}

@@ -48,6 +48,7 @@ type house struct {
 	inbox    *tools.Inbox   // likewise
 	inputs   *images.Inputs // nil unless upload_image may read files
 	jobs     *jobs.Manager
+	watch    watch
 	mcp      *mcpserver.Server
 	floor    []byte // never touched, see heapFloor
 	closers  []closer
@@ -101,7 +102,7 @@ func build(ctx context.Context, p *process, cfg config.Config, linkURL func(path
 			return h, err
 		}
 	}
-	return h, h.serveTools(linkURL)
+	return h, h.serveTools(ctx, linkURL)
 }
 
 func newLog(p *process, cfg config.Config) *zap.Logger {
@@ -275,7 +276,7 @@ func (h *house) openInputs(context.Context) (err error) {
 // owed bounds what has to be done after its cause has gone.
 const owed = 5 * time.Second
 
-func (h *house) serveTools(linkURL func(path string) string) error {
+func (h *house) serveTools(ctx context.Context, linkURL func(path string) string) error {
 	catalog, err := newCatalog(h.cfg)
 	if err != nil {
 		return err
@@ -302,9 +303,12 @@ func (h *house) serveTools(linkURL func(path string) string) error {
 		return err
 	}
 	h.later("jobs", h.jobs.Close)
+	if err := h.openWatch(); err != nil {
+		return err
+	}
 	env := tools.Env{
 		Jobs: h.jobs, Pictures: h.store, Server: tools.OverFleet(h.fleet), Catalog: catalog, Rules: h.policy, Judge: h.policy,
-		Rates: guard.rates, Places: guard.places, Budgets: guard.budgets, Explain: h.explain, Settings: h.settings(),
+		Rates: guard.rates, Places: guard.places, Budgets: guard.budgets, Watch: h.watch.monitor, Explain: h.explain, Settings: h.settings(),
 	}
 	if h.links != nil {
 		env.Links = pictureLinks{h.links, h.store, func(token string) string { return linkURL("/images/" + token) }}
@@ -323,6 +327,10 @@ func (h *house) serveTools(linkURL func(path string) string) error {
 	if list, err = offered(list, h.cfg.Toolsets.Enabled); err != nil {
 		return err
 	}
+	traces, err := h.openTraces(ctx)
+	if err != nil {
+		return err
+	}
 	h.mcp, err = mcpserver.New(mcpserver.Config{
 		Name: "comfygate", Title: "comfygate: pictures from ComfyUI", Version: version,
 		WebsiteURL: "https://github.com/comfygate/comfygate", Instructions: instructions,
@@ -330,11 +338,15 @@ func (h *house) serveTools(linkURL func(path string) string) error {
 		Budgets: guard.budgets, Calls: guard.calls, Seen: guard.roster.seen,
 		Audit: h.record, Denials: h.denials, Images: h.store, Inbox: h.inbox,
 		Upstream: h.upstream(), Structured: mcpserver.Structured(h.cfg.MCP.Structured), AlignHeaders: h.cfg.MCP.AlignHeaders,
-		Clean: h.cfg.Redactor().Clean, Challenge: h.challenge,
-		Bounds: mcpserver.Bounds{RequestBytes: h.cfg.Limits.RequestBytes},
-		Log:    h.log.Named("mcp"),
+		Clean: h.cfg.Redactor().Clean, Challenge: h.challenge, Observe: h.ended, Traces: traces,
+		Exhausted: func() error { return h.watch.monitor.Short(probeDisk) },
+		Bounds:    mcpserver.Bounds{RequestBytes: h.cfg.Limits.RequestBytes},
+		Log:       h.log.Named("mcp"),
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return h.watch.begin(ctx, h)
 }
 
 // openLibrary opens the folder of saved workflows, if there is one.

@@ -1,8 +1,9 @@
-package doctor
+package monitor
 
 import "golang.org/x/sys/windows"
 
-func freeSpace(dir string) (uint64, error) {
+// FreeSpace returns how many bytes a user may still write to the disk of a folder.
+func FreeSpace(dir string) (uint64, error) {
 	p, err := windows.UTF16PtrFromString(dir)
 	if err != nil {
 		return 0, err

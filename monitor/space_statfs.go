@@ -1,10 +1,11 @@
 //go:build linux || darwin || freebsd
 
-package doctor
+package monitor
 
 import "golang.org/x/sys/unix"
 
-func freeSpace(dir string) (uint64, error) {
+// FreeSpace returns how many bytes a user may still write to the disk of a folder.
+func FreeSpace(dir string) (uint64, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, err
