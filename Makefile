@@ -76,6 +76,9 @@ bench: build ## what comfygate costs, beside a bare baseline in the same run
 bench-memory: build ## the memory that a million identities and 200 uploads at once take, beside their budgets (Linux)
 	E2E_BINARY="$(CURDIR)/bin/comfygate" $(GO) run ./test/benchmemory
 
+crash: ## kill -9 at every point of the audit log where a process may end, 200 times; verify after each
+	E2E_CRASH_RUNS=200 $(GO) test -count=1 -v -timeout 10m -run TestT61_crash_points ./audit
+
 fuzz: ## each fuzz target for FUZZ (60s), found by listing, so that a new one is never forgotten
 	@set -e; for pkg in $$($(GO) list $(PKGS)); do \
 	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
@@ -86,4 +89,4 @@ help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .DEFAULT_GOAL := help
-.PHONY: demo build install test check vet lint fmt arch docs-check docs golden deadcode tidy-check e2e e2e-templates tiny-models bench bench-memory conformance clients fuzz help
+.PHONY: demo build install test check vet lint fmt arch docs-check docs golden deadcode tidy-check e2e e2e-templates tiny-models bench bench-memory conformance clients crash fuzz help

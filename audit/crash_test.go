@@ -171,7 +171,12 @@ func child(data string, stdout io.Writer) int {
 		tell("error: " + err.Error())
 		return 1
 	}
-	l, err := audit.Open(audit.Config{Dir: slot.Dir(), MaxBytes: 64 << 10, ReserveBytes: 128 << 10})
+	cfg := audit.Config{Dir: slot.Dir(), MaxBytes: 64 << 10, ReserveBytes: 128 << 10}
+	if point := os.Getenv(pointEnv); point != "" { //nolint:forbidigo // stands for a main
+		passes, _ := strconv.Atoi(os.Getenv(passesEnv)) //nolint:forbidigo // likewise
+		cfg = doomed(slot.Dir(), point, passes)
+	}
+	l, err := audit.Open(cfg)
 	if err != nil {
 		tell("error: " + err.Error())
 		return 1

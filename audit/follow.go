@@ -15,12 +15,11 @@ type follower struct {
 	seq uint64 // of the line before
 }
 
-// next calls fn for lines up to a sequence number, at most so many, each valid during the call, with the place behind it. It returns how many there
-// were. Lines that are none, and those that come again, are passed over; what is missing shows in seq.
-func (f *follower) next(most int, until uint64, fn func(seq uint64, line []byte) error) (n int, err error) {
+// next calls fn for lines up to a sequence number, at most so many, each valid during the call. Lines that are none, and those that come again, are passed over; what is missing shows in seq.
+func (f *follower) next(most int, until uint64, fn func(seq uint64, line []byte) error) error {
 	segments, err := f.segments()
 	if err != nil {
-		return 0, err
+		return err
 	}
 	i, there := slices.BinarySearch(segments, f.at.segment)
 	if !there { // it was removed, or this is the beginning
@@ -31,16 +30,16 @@ func (f *follower) next(most int, until uint64, fn func(seq uint64, line []byte)
 			i--
 		}
 	}
-	for ; i < len(segments) && n < most && f.seq < until; i++ {
+	for n := 0; i < len(segments) && n < most && f.seq < until; i++ {
 		if f.at.segment != segments[i] {
 			f.at = place{segment: segments[i]}
 		}
 		m, err := f.segment(most-n, until, fn)
 		if n += m; err != nil {
-			return n, err
+			return err
 		}
 	}
-	return n, nil
+	return nil
 }
 
 func (f *follower) segment(most int, until uint64, fn func(seq uint64, line []byte) error) (n int, err error) {

@@ -130,7 +130,7 @@ func slotRecords(dir, name string, filter *Filter) iter.Seq2[Entry, error] {
 			yield(Entry{}, err)
 			return
 		}
-		_, err := f.next(math.MaxInt, math.MaxUint64, func(_ uint64, line []byte) error {
+		err := f.next(math.MaxInt, math.MaxUint64, func(_ uint64, line []byte) error {
 			r, ok := record(line)
 			if ok && filter.Match(&r) && !yield(Entry{name, r, string(line)}, nil) {
 				return errEnough
@@ -208,7 +208,7 @@ func (t *Tail) Next(fn func(Entry) error) error {
 			f = t.follower(name, 0)
 			t.followers[name] = f
 		}
-		if _, err := f.next(math.MaxInt, math.MaxUint64, func(_ uint64, line []byte) error {
+		if err := f.next(math.MaxInt, math.MaxUint64, func(_ uint64, line []byte) error {
 			if r, ok := record(line); ok && t.filter.Match(&r) {
 				return fn(Entry{name, r, string(line)})
 			}

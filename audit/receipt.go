@@ -73,7 +73,7 @@ func (d folder) line(seq uint64) (found []byte, err error) {
 			f.at, f.seq = place{segment: segment}, segment-1
 		}
 	}
-	if _, err := f.next(int(seq-min(f.seq, seq)), seq, func(at uint64, line []byte) error {
+	if err := f.next(int(seq-min(f.seq, seq)), seq, func(at uint64, line []byte) error {
 		if at == seq {
 			found = bytes.Clone(line)
 		}

@@ -57,7 +57,20 @@ func recoverSlot(root, name string, cfg Config, sum *Recovery) (err error) {
 	}
 	sum.Slots++
 	sum.Closed += len(w.crashed)
+	w.signEnd()
 	return joinClose(nil, w.file, w.head)
+}
+
+// signEnd signs what another process left, with the key that it had. Where that can't be, the next process in the slot signs it.
+func (w *writer) signEnd() {
+	s, err := openSigner(w.cfg)
+	if err != nil || w.startRecord(w.start).Detail["signer"] != s.public {
+		return
+	}
+	w.tracker = newTracker(w.cfg, s, func(Record) {}, nil) // what it would say, it logs; the next process says it again
+	w.tracker.follow(w.durable)
+	w.tracker.complete()
+	w.writeHead(true)
 }
 
 // stopped reports that a log's last record is a stop that left nothing open.

@@ -40,7 +40,11 @@ func (d folder) resume() (resumption, error) {
 			return resumption{}, err
 		}
 		if w.hurt == "" {
-			return resumption{end: w.end, start: h.start, torn: w.torn, found: w.end.seq > 0, mark: h.mark}, nil
+			start := h.start
+			if w.start.segment > 0 {
+				start = w.start
+			}
+			return resumption{end: w.end, start: start, torn: w.torn, found: w.end.seq > 0, mark: h.mark}, nil
 		}
 		r, err := d.salvage(w, segments)
 		r.mark = h.mark
@@ -96,9 +100,10 @@ func (d folder) walkLast(segments []uint64) (walked, error) {
 
 // A walked says how far good lines reach.
 type walked struct {
-	end  position // behind the last good line; its seq is 0 where there was none and nothing to start from
-	torn int64    // bytes behind that, at the end of the last segment, with no good line among them
-	hurt string   // what else is wrong, or ""
+	end   position // behind the last good line; its seq is 0 where there was none and nothing to start from
+	torn  int64    // bytes behind that, at the end of the last segment, with no good line among them
+	start place    // of the last start record on the way; zero where there was none
+	hurt  string   // what else is wrong, or ""
 }
 
 // walk follows the chain behind from, through later segments too. Where from isn't anchored, the first line's prev is believed.
@@ -164,6 +169,9 @@ func (d folder) walkSegment(w *walked, anchored bool) (bool, error) {
 		chained := f.prev == w.end.hash || !anchored && w.end == first
 		switch {
 		case w.torn == 0 && err == nil && f.seq == w.end.seq+1 && chained:
+			if f.kind == Start {
+				w.start = w.end.place
+			}
 			w.end.seq, w.end.hash, w.end.offset = f.seq, f.hash, lines.offset
 			continue
 		case err == nil: // whole, but out of its place

@@ -98,30 +98,29 @@ func (t *tracker) expendable(segments []uint64, now time.Time) (int, error) {
 // borders lists the sizes of all checkpoints.
 func (t *tracker) borders() ([]uint64, error) {
 	var sizes []uint64
-	_, err := t.eachNote(func(_ []byte, c Checkpoint) { sizes = append(sizes, c.Size) })
+	err := t.eachNote(func(_ []byte, c Checkpoint) { sizes = append(sizes, c.Size) })
 	return sizes, err
 }
 
-// eachNote reads the checkpoints that are whole, and returns how many there were.
-func (t *tracker) eachNote(fn func(signed []byte, c Checkpoint)) (n int, err error) {
+// eachNote reads the checkpoints that are whole.
+func (t *tracker) eachNote(fn func(signed []byte, c Checkpoint)) (err error) {
 	f, err := t.fs.OpenFile(t.path(checkpointFile), os.O_RDONLY, 0)
 	if err != nil {
-		return 0, fmt.Errorf("reading the checkpoints: %w", err)
+		return fmt.Errorf("reading the checkpoints: %w", err)
 	}
 	defer closing(f, &err)
 	notes := newNoteReader(f)
 	for {
 		signed, err := notes.next()
 		if errors.Is(err, io.EOF) || errors.Is(err, errUnended) || errors.Is(err, errNote) {
-			return n, nil
+			return nil
 		}
 		if err != nil {
-			return n, err
+			return err
 		}
 		text, _, _ := bytes.Cut(signed, []byte("\n\n"))
 		if c, err := parseCheckpoint(string(text) + "\n"); err == nil {
 			fn(signed, c)
-			n++
 		}
 	}
 }
@@ -132,7 +131,7 @@ func (t *tracker) trimNotes(border uint64) (err error) {
 	defer t.mu.Unlock()
 	var kept bytes.Buffer
 	dropped := 0
-	if _, err := t.eachNote(func(signed []byte, c Checkpoint) {
+	if err := t.eachNote(func(signed []byte, c Checkpoint) {
 		if c.Size < border {
 			dropped++
 			return

@@ -278,7 +278,7 @@ func (f *feed) pass(ctx context.Context) error {
 func (f *feed) gather() (batch []item, err error) {
 	until := f.log.shown.Load()
 	size, first := 0, f.follower.seq
-	_, err = f.follower.next(sinkBatch, until, func(seq uint64, line []byte) error {
+	err = f.follower.next(sinkBatch, until, func(seq uint64, line []byte) error {
 		if size += len(line); size > sinkBytes && len(batch) > 0 {
 			return errEnough
 		}

@@ -242,7 +242,7 @@ func TestAUD15_syslog(t *testing.T) {
 			if err != nil {
 				return
 			}
-			defer conn.Close()
+			defer conn.Close() //nolint:errcheck // it was only read
 			var list []string
 			for r := bufio.NewReader(conn); ; {
 				var n int

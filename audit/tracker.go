@@ -198,6 +198,11 @@ func (t *tracker) finish() {
 	}
 	close(t.quit)
 	<-t.done
+	t.complete()
+}
+
+// complete is finish, without a goroutine to end.
+func (t *tracker) complete() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var reached bool

@@ -262,15 +262,16 @@ type verifier struct {
 	head    head
 	headErr error
 
-	segment uint64
-	line    int
-	seq     uint64 // of the line before
-	hash    digest // of the line before
-	known   bool   // hash is what the next line must follow
-	start   place  // of the last start record
-	time    time.Time
-	wrong   bool // there is a finding that is no warning
-	cleanly bool // the line before is a stop in order
+	segment  uint64
+	line     int
+	seq      uint64 // of the line before
+	hash     digest // of the line before
+	known    bool   // hash is what the next line must follow
+	start    place  // of the last start record
+	startSeq uint64
+	time     time.Time
+	wrong    bool // there is a finding that is no warning
+	cleanly  bool // the line before is a stop in order
 
 	t treeVerifier
 }
@@ -387,7 +388,7 @@ func (v *verifier) verifyLine(line []byte, ends int64) {
 		v.find(ProblemChain, false, "it does not follow the record before it")
 	}
 	if f.kind == Start {
-		v.start = place{v.segment, begins}
+		v.start, v.startSeq = place{v.segment, begins}, f.seq
 	}
 	if v.headErr == nil && f.seq == v.head.end.seq {
 		v.verifyHead(position{f.seq, f.hash, place{v.segment, ends}})
@@ -456,6 +457,9 @@ func (v *verifier) verifyEnd(segments int) {
 		v.find(ProblemHead, false, v.headErr.Error()+", so nobody can tell whether the end was cut off")
 	case v.headErr == nil && v.head.end.seq > last:
 		v.find(ProblemTail, false, fmt.Sprintf("the records from %d to %d are missing at the end", last+1, v.head.end.seq))
+	case v.headErr == nil && !v.slot.Live && v.head.end.seq < v.startSeq && v.startSeq < last:
+		// A process makes its head durable before its first call.
+		v.find(ProblemHead, false, fmt.Sprintf("the head is of record %d, older than the process that wrote the last records", v.head.end.seq))
 	}
 	v.treeEnd(last, v.cleanly)
 	v.slot.OpenCalls, v.slot.OpenJobs = len(v.p.calls), len(v.p.jobs)

@@ -191,8 +191,11 @@ func TestT60_any_edit(t *testing.T) {
 
 // rechain writes lines with hashes of their own, as a forger does who knows the format.
 func rechain(lines [][]byte) []byte {
+	return rechainAfter(lines, strings.Repeat("0", 64))
+}
+
+func rechainAfter(lines [][]byte, prev string) []byte {
 	var out []byte
-	prev := strings.Repeat("0", 64)
 	for _, line := range lines {
 		body, _, _ := bytes.Cut(line, []byte(`,"prev":"`))
 		body = append(bytes.Clone(body), `,"prev":"`+prev+`"`...)
