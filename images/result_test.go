@@ -276,7 +276,7 @@ func TestPutResult_oddWAV(t *testing.T) {
 func TestPutResult_cut(t *testing.T) {
 	t.Parallel()
 	for _, c := range samples() {
-		for n := range c.data[:min(len(c.data), 600)] {
+		for n := 0; n < min(len(c.data), 600); n += 5 {
 			var b bytes.Buffer
 			_, err := images.StripFile(&b, bytes.NewReader(c.data[:n]), c.ext, images.StripOptions{Frames: 100})
 			_, corrupt := errors.AsType[*images.CorruptError](err)
@@ -348,6 +348,22 @@ func must[T any](v T, err error) func(testing.TB) T {
 			tb.Fatal(err)
 		}
 		return v
+	}
+}
+
+// SC-34: files of every type are cleaned by quota and age as pictures are.
+func TestFile_cleaned(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "store")
+	s := openStore(t, images.StoreConfig{Dir: dir, MaxBytes: 1})
+	for _, c := range samples() {
+		if _, err := keep(t, s, c.name, c.data); err != nil {
+			t.Fatal(c.name, err)
+		}
+	}
+	r, err := s.Clean(t.Context(), time.Now())
+	if left := files(t, dir); err != nil || r.Removed != len(samples()) || len(left) != 0 {
+		t.Errorf("%+v, %v, left %v", r, err, left)
 	}
 }
 
