@@ -8,3 +8,6 @@ import "github.com/mark3labs/mcp-go/server"
 func extraOptions() []server.ServerOption { return nil }
 
 func (s *Server) extend() {}
+
+// asksClients tells whether a tool asks the client anything while it runs, and so needs mcp-go's own session. None of the product's does.
+func asksClients(string) bool { return false }

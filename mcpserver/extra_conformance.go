@@ -44,6 +44,8 @@ func (s *Server) extend() {
 	s.promptFixtures()
 }
 
+func asksClients(tool string) bool { return tool == "test_sampling" || strings.HasPrefix(tool, "test_elicitation") }
+
 type fixture func(ctx context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error)
 
 func (s *Server) fixture(name string, f fixture, params ...mcp.ToolOption) {

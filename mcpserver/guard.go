@@ -204,7 +204,7 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, req *request, e
 	defer out.close()
 	req.send = out.notify
 	ctx = withRequest(ctx, req)
-	if req.session != "" && e.id != nil && e.method == string(mcp.MethodToolsCall) {
+	if req.session != "" && e.id != nil && e.method == string(mcp.MethodToolsCall) && !asksClients(e.tool) {
 		s.direct(ctx, out, req, b)
 		return
 	}

@@ -40,7 +40,7 @@ func run(ctx context.Context, in io.Reader, out io.Writer) error {
 		return err
 	}
 	srv, err := mcpserver.New(mcpserver.Config{
-		Name: "comfygate", Version: "0.0.0-conformance", Policy: rules, Limiter: rates, Places: limits.NewPlaces(16, 8), Audit: forgetful{}, Log: log,
+		Name: "comfygate", Version: "0.0.0-conformance", Policy: offering{rules}, Limiter: rates, Places: limits.NewPlaces(16, 8), Audit: forgetful{}, Log: log,
 	})
 	if err != nil {
 		return err
@@ -72,6 +72,11 @@ func run(ctx context.Context, in io.Reader, out io.Writer) error {
 	}
 	return <-served
 }
+
+// offering offers whatever there is: the rules know the product's tools only, and fixtures are none.
+type offering struct{ *policy.Rules }
+
+func (offering) Offers(policy.Request) bool { return true }
 
 // forgetful is an audit log for fixtures, which are no calls.
 type forgetful struct{}
