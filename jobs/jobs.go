@@ -66,8 +66,9 @@ type Spec struct {
 	// Inputs are pictures of ours that the graph loads: node id → picture id. Each is uploaded before the submission and the
 	// node's "image" input set to the name that the server returned (CLIENT-FILE-1…3).
 	Inputs  map[string]string
-	Expect  images.Bounds // of each result
-	Count   int           // pictures expected
+	InputOf map[string]string // node id → the input that takes its picture, where that is not "image"
+	Expect  images.Bounds     // of each result
+	Count   int               // pictures expected
 	Seed    *uint64
 	Model   string
 	Cost    float64           // megapixel-steps

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -189,7 +190,7 @@ func (w *worker) upload(ctx context.Context, node, picture string) error {
 	if err != nil {
 		return fmt.Errorf("uploading an input picture: %w", err)
 	}
-	w.graph[node].Inputs["image"] = name
+	w.graph[node].Inputs[cmp.Or(w.e.spec.InputOf[node], "image")] = name
 	return nil
 }
 

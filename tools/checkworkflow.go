@@ -248,7 +248,9 @@ func inputViews(offers []workflow.Offer) (list []inputView) {
 	for _, o := range offers {
 		v := inputView{
 			Name: o.Name, Kind: o.Kind, Label: clean(o.Label, 60), About: clean(o.Description, 160), Default: shownDefault(o), Required: o.Required,
-			Min: o.Min, Max: o.Max,
+		}
+		if o.Kind != workflow.OfferSeed { // whose bounds go without saying, and are no numbers that JSON keeps
+			v.Min, v.Max = o.Min, o.Max
 		}
 		for i, option := range o.Options {
 			if i == maxChoices {

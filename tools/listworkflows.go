@@ -180,45 +180,48 @@ func fitting(found []*candidate, n int) []workflowView {
 
 // candidates are the workflows that match by what is known without opening them, saved ones first; paid counts those left out.
 func (a workflowsArgs) candidates(ctx context.Context, c Caller) (found []*candidate, paid int, err error) {
-	taken := make(map[string]bool)
-	if a.env.Library != nil {
-		saved, err := a.env.Library.List()
-		if err != nil {
-			return nil, 0, err
-		}
-		for i := range saved {
-			if allowedBy(c, saved[i]) != nil {
-				continue // for whom it is not, it is not there
-			}
-			taken[saved[i].Name] = true
-			if one := ofSaved(&saved[i], a.env.own[saved[i].Name]); a.matches(one.view.Name, one.view.Title, one.view.About) {
-				found = append(found, one)
-			}
-		}
+	found, taken, err := a.saved(c)
+	if err != nil {
+		return nil, 0, err
 	}
 	var index []comfy.Template
 	err = a.env.Server.Read(ctx, func(ctx context.Context, lists Lists) (err error) {
 		index, err = lists.Templates(ctx)
 		return err
 	})
-	if err != nil {
-		return nil, 0, err
-	}
 	payable := a.env.Rules.AllowNode(policy.Node{Class: "Paid", Module: "comfy_api_nodes.nodes", API: true})
 	for i := range index {
 		t := &index[i]
 		one := ofTemplate(t)
-		if taken[t.Name] || a.in.Kind != "" && one.view.Makes != a.in.Kind ||
-			!a.matches(slices.Concat([]string{t.Name, t.Title, t.Description, t.Group}, t.Tags, t.Models)...) {
-			continue
-		}
-		if t.Paid && !payable {
+		switch {
+		case taken[t.Name], a.in.Kind != "" && one.view.Makes != a.in.Kind,
+			!a.matches(slices.Concat([]string{t.Name, t.Title, t.Description, t.Group}, t.Tags, t.Models)...):
+		case t.Paid && !payable:
 			paid++
-			continue
+		default:
+			found = append(found, one)
 		}
-		found = append(found, one)
 	}
-	return found, paid, nil
+	return found, paid, err
+}
+
+// saved are the saved workflows that match; taken are the names of all that are there for the caller.
+func (a workflowsArgs) saved(c Caller) (found []*candidate, taken map[string]bool, err error) {
+	taken = make(map[string]bool)
+	if a.env.Library == nil {
+		return nil, taken, nil
+	}
+	list, err := a.env.Library.List()
+	for i := range list {
+		if allowedBy(c, list[i]) != nil {
+			continue // for whom it is not, it is not there
+		}
+		taken[list[i].Name] = true
+		if one := ofSaved(&list[i], a.env.own[list[i].Name]); a.matches(one.view.Name, one.view.Title, one.view.About) {
+			found = append(found, one)
+		}
+	}
+	return found, taken, err
 }
 
 // matches reports whether all words that are searched for stand in texts.

@@ -131,7 +131,7 @@ func (p *runPlan) Record() map[string]any { return p.record() }
 // Run implements [Plan].
 func (p *runPlan) Run(ctx context.Context, c Caller, release func()) (Result, error) {
 	return p.env.runJob(ctx, c, jobs.Spec{
-		Owner: c.Principal.Name, CallID: c.CallID, Tool: p.args.tool, Graph: p.graph, Inputs: p.inputs(), Seed: p.seed, Model: p.model(),
+		Owner: c.Principal.Name, CallID: c.CallID, Tool: p.args.tool, Graph: p.graph, Inputs: p.inputs(), InputOf: p.inputNames(), Seed: p.seed, Model: p.model(),
 		Count: max(p.weight.Count, 1), Cost: p.work(), Summary: p.summary(), Release: release,
 	}, p.args.in.duration(), "")
 }

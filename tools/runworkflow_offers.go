@@ -67,7 +67,7 @@ func declaredOffer(in library.Input, g comfy.Graph, info *comfy.ObjectInfo) (o w
 	if !ok {
 		return o, fmt.Sprintf("is declared for the input %s of node %s, which takes no value", clean(in.Input, 60), clean(in.Node, 40))
 	}
-	if in.Kind != "" && in.Kind != o.Kind && !(in.Kind == workflow.OfferInteger && o.Kind == workflow.OfferSeed) {
+	if in.Kind != "" && in.Kind != o.Kind && (in.Kind != workflow.OfferInteger || o.Kind != workflow.OfferSeed) {
 		return o, fmt.Sprintf("is declared as %s, and the node takes %s", in.Kind, o.Kind)
 	}
 	o.Name, o.Label, o.Description, o.Required = in.Name, in.Label, in.Description, o.Required || in.Required

@@ -55,13 +55,18 @@ func (e *Env) prepare(ctx context.Context, c Caller, w workflowArg, s seed) (*pr
 		}
 	}
 	p, err := e.fit(ctx, c, src, doc, w.Inputs, fixed)
-	if err == nil && len(p.missing) == 0 && len(p.faults) == 0 || err != nil && !errors.As(err, new(*workflow.UnknownClassError)) {
+	if err == nil && !p.outdated() || err != nil && !errors.As(err, new(*workflow.UnknownClassError)) {
 		return p, err
 	}
 	if err := e.lists.forget(ctx); err != nil {
 		return nil, err
 	}
 	return e.fit(ctx, c, src, doc, w.Inputs, fixed)
+}
+
+// outdated reports whether something seems missing that may have been added since the lists were read (CLIENT-FAIL-22).
+func (p *prepared) outdated() bool {
+	return len(p.missing) > 0 || slices.ContainsFunc(p.nodes, func(n policy.Node) bool { return n.Module == "" })
 }
 
 // fit makes a document what would be submitted to the server.
@@ -95,7 +100,7 @@ func (e *Env) fit(ctx context.Context, c Caller, src source, doc *workflow.Docum
 		return nil, err
 	}
 	p.gives = outputNodes(p.graph, inv.Info)
-	p.faults = merged(faults, workflow.Check(p.graph, e.suggestible(p.graph, inv.Info)))
+	p.faults = merged(faults, workflow.Check(p.graph, e.suggestible(p.graph, inv.Info)), p.crowded())
 	p.weight = workflow.Weigh(p.graph, inv.Info, sizes)
 	p.models, p.nodes = workflow.Models(p.graph, inv.Info), workflow.Nodes(p.graph, inv.Info)
 	p.missing = absent(p.graph, inv.Info, conv.Files)
@@ -238,6 +243,31 @@ func (p *prepared) inputs() map[string]string {
 		in[u.Node] = u.ImageID
 	}
 	return in
+}
+
+// inputNames are the inputs that take them, where they have another name than most.
+func (p *prepared) inputNames() map[string]string {
+	names := make(map[string]string)
+	for _, u := range p.uploads {
+		if u.Input != "image" {
+			names[u.Node] = u.Input
+		}
+	}
+	return names
+}
+
+// crowded finds nodes that would take two pictures, for which there is no way in.
+func (p *prepared) crowded() (faults []workflow.Fault) {
+	seen := make(map[string]bool)
+	for _, u := range p.uploads {
+		if seen[u.Node] {
+			faults = append(faults, workflow.Fault{
+				Node: u.Node, Class: p.graph[u.Node].ClassType, Input: u.Input, Problem: "a node can be given one picture only", Fits: "a LoadImage node for each",
+			})
+		}
+		seen[u.Node] = true
+	}
+	return faults
 }
 
 // model is the file that does the work, as far as one can tell.

@@ -105,7 +105,7 @@ type saveInput struct {
 
 // Resolve implements [Args]. What could not run is not saved; a picture that is not given yet, and a model that is not there yet, are no
 // reason: they come with the call, and with time.
-func (a saveArgs) Resolve(ctx context.Context, c Caller) (Plan, error) {
+func (a saveArgs) Resolve(ctx context.Context, _ Caller) (Plan, error) {
 	if a.env.Library == nil {
 		return nil, ErrNoLibrary
 	}

@@ -39,62 +39,78 @@ func readSheet(data []byte) (Sheet, error) {
 
 // check finds what YAML itself cannot tell.
 func (s Sheet) check() error {
-	var errs []error
-	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	text := func(field, value string, most int) {
-		if n := utf8.RuneCountInString(value); n > most {
-			fault("%s has %d characters; at most %d are kept", field, n, most)
-		}
-		if strings.ContainsFunc(value, control) {
-			fault("%s has control characters", field)
-		}
-	}
-	text("title", s.Title, 120)
-	text("description", s.Description, 2000)
+	var f faults
+	f.text("title", s.Title, 120)
+	f.text("description", s.Description, 2000)
 	for _, scope := range s.Scopes {
 		if !slices.Contains(policy.ScopesOf(policy.Admin), scope) {
-			fault("scopes: %s is none", printable(string(scope)))
+			f.add("scopes: %s is none", printable(string(scope)))
 		}
 	}
 	if len(s.Inputs) > MaxInputs {
-		fault("inputs: there are %d; at most %d are offered", len(s.Inputs), MaxInputs)
+		f.add("inputs: there are %d; at most %d are offered", len(s.Inputs), MaxInputs)
 	}
 	seen := map[string]bool{}
 	for i, in := range s.Inputs {
 		at := fmt.Sprintf("inputs[%d]", i)
-		if !inputPattern.MatchString(in.Name) {
-			fault("%s.name is not of small letters, digits and _, beginning with a letter, at most 64", at)
-		}
 		if seen[in.Name] {
-			fault("%s.name is there twice", at)
+			f.add("%s.name is there twice", at)
 		}
 		seen[in.Name] = true
-		text(at+".label", in.Label, 100)
-		text(at+".description", in.Description, 500)
-		for field, value := range map[string]string{"node": in.Node, "input": in.Input} {
-			if text(at+"."+field, value, 200); value == "" {
-				fault("%s.%s is missing", at, field)
-			}
-		}
-		if in.Kind != "" && !slices.Contains(kinds(), in.Kind) {
-			fault("%s.kind is none of %v", at, kinds())
-		}
-		if in.Min != nil && in.Max != nil && *in.Min > *in.Max {
-			fault("%s.min is above max", at)
-		}
-		for field, bound := range map[string]*float64{"min": in.Min, "max": in.Max} {
-			if bound != nil && (math.IsNaN(*bound) || math.IsInf(*bound, 0)) {
-				fault("%s.%s is not a number", at, field)
-			}
-		}
-		if len(in.Options) > 200 {
-			fault("%s.options are more than 200", at)
-		}
-		for _, option := range in.Options {
-			text(at+".options", option, 300)
+		f.input(at, in)
+	}
+	return errors.Join(f...)
+}
+
+// faults are everything that is wrong with a sheet.
+type faults []error
+
+func (f *faults) add(format string, args ...any) { *f = append(*f, fmt.Errorf(format, args...)) }
+
+func (f *faults) text(field, value string, most int) {
+	if n := utf8.RuneCountInString(value); n > most {
+		f.add("%s has %d characters; at most %d are kept", field, n, most)
+	}
+	if strings.ContainsFunc(value, control) {
+		f.add("%s has control characters", field)
+	}
+}
+
+func (f *faults) input(at string, in Input) {
+	if !inputPattern.MatchString(in.Name) {
+		f.add("%s.name is not of small letters, digits and _, beginning with a letter, at most 64", at)
+	}
+	f.text(at+".label", in.Label, 100)
+	f.text(at+".description", in.Description, 500)
+	f.text(at+".node", in.Node, 200)
+	f.text(at+".input", in.Input, 200)
+	if in.Node == "" {
+		f.add("%s.node is missing", at)
+	}
+	if in.Input == "" {
+		f.add("%s.input is missing", at)
+	}
+	if in.Kind != "" && !slices.Contains(kinds(), in.Kind) {
+		f.add("%s.kind is none of %v", at, kinds())
+	}
+	f.bounds(at, in)
+	if len(in.Options) > 200 {
+		f.add("%s.options are more than 200", at)
+	}
+	for _, option := range in.Options {
+		f.text(at+".options", option, 300)
+	}
+}
+
+func (f *faults) bounds(at string, in Input) {
+	for _, bound := range []*float64{in.Min, in.Max} {
+		if bound != nil && (math.IsNaN(*bound) || math.IsInf(*bound, 0)) {
+			f.add("%s: min or max is not a number", at)
 		}
 	}
-	return errors.Join(errs...)
+	if in.Min != nil && in.Max != nil && *in.Min > *in.Max {
+		f.add("%s.min is above max", at)
+	}
 }
 
 func kinds() []workflow.OfferKind {
