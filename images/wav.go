@@ -14,32 +14,41 @@ func stripWAV(f *filter) (Info, error) {
 	}
 	f.write(head[:])
 	left := int64(binary.LittleEndian.Uint32(head[4:])) - 4
-	for sound := false; left > 0 && f.err == nil; {
-		var c [8]byte
-		if err := f.fill(c[:]); err != nil {
+	sound := false
+	for left > 0 && f.err == nil {
+		name, size, err := wavChunk(f, left)
+		if err != nil {
 			return Info{}, err
 		}
-		name, size := string(c[:4]), int64(binary.LittleEndian.Uint32(c[4:]))
-		pad := size & 1
-		if left -= 8 + size + pad; left == -1 && pad == 1 { // the last chunk's padding is not always counted, nor there
-			pad, left = 0, 0
-		}
-		if left < 0 {
-			return Info{}, f.fault("a chunk is longer than the rest of it")
-		}
-		move := f.pass
+		left -= size
 		sound = sound || name == "data"
-		if name != "fmt " && name != "fact" && name != "data" && !f.Keep {
-			copy(c[:], "JUNK")
-			move = f.blank
-		}
-		f.write(c[:])
-		if err := move(size + pad); err != nil {
-			return Info{}, err
-		}
-		if left == 0 && !sound {
-			return Info{}, f.fault("it has no sound")
-		}
+	}
+	if !sound {
+		return Info{}, f.fault("it has no sound")
 	}
 	return f.finish()
+}
+
+// wavChunk passes or blanks the next chunk, of which the file has at most left bytes, and returns how many it took.
+func wavChunk(f *filter, left int64) (name string, took int64, err error) {
+	var head [8]byte
+	if err := f.fill(head[:]); err != nil {
+		return "", 0, err
+	}
+	name = string(head[:4])
+	size := int64(binary.LittleEndian.Uint32(head[4:]))
+	took = 8 + size + size&1
+	if took == left+1 && size&1 == 1 { // the last chunk's padding is not always counted, nor there
+		took = left
+	}
+	if took > left {
+		return "", 0, f.fault("a chunk is longer than the rest of it")
+	}
+	move := f.pass
+	if name != "fmt " && name != "fact" && name != "data" && !f.Keep {
+		copy(head[:], "JUNK")
+		move = f.blank
+	}
+	f.write(head[:])
+	return name, took, move(took - 8)
 }
