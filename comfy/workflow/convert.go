@@ -80,10 +80,13 @@ func (c *converter) walk(s *scope) {
 	}
 }
 
+// maxUnknown bounds the classes that are named as missing.
+const maxUnknown = 50
+
 // miss keeps a class that the server lacks, once.
 func (c *converter) miss(s *scope, n *uiNode) {
 	name := cut(n.class)
-	if !slices.ContainsFunc(c.unknown, func(u UnknownClass) bool { return u.Class == name }) {
+	if len(c.unknown) < maxUnknown && !slices.ContainsFunc(c.unknown, func(u UnknownClass) bool { return u.Class == name }) {
 		c.unknown = append(c.unknown, UnknownClass{Class: name, Node: s.id(n), Package: n.origin})
 	}
 }
@@ -114,7 +117,7 @@ func (c *converter) build(b *built) error {
 	b.out = comfy.Node{ClassType: b.class.Name, Inputs: settled(b.class, values, func(name string) bool { return links[name] != nil })}
 	maps.Copy(b.out.Inputs, links)
 	if b.node.title != "" && b.node.title != b.class.DisplayName {
-		b.out.Meta = &comfy.NodeMeta{Title: b.node.title}
+		b.out.Meta = &comfy.NodeMeta{Title: label(b.node.title)}
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/comfygate/comfygate/comfy"
@@ -27,7 +28,7 @@ type ModelFileHint struct {
 	URL    string // where the author had it from; may be empty
 }
 
-// An UnknownClassError says which node classes a server lacks. No part of the workflow was converted.
+// An UnknownClassError says which node classes a server lacks, at most 50. No part of the workflow was converted.
 type UnknownClassError struct{ Classes []UnknownClass }
 
 // An UnknownClass is a node class that a server does not have. Texts are the author's, cut short.
@@ -38,9 +39,13 @@ type UnknownClass struct {
 }
 
 func (e *UnknownClassError) Error() string {
+	const most = 10
 	names := make([]string, 0, len(e.Classes))
-	for _, c := range e.Classes {
+	for _, c := range e.Classes[:min(len(e.Classes), most)] {
 		names = append(names, short(c.Class))
+	}
+	if more := len(e.Classes) - most; more > 0 {
+		names = append(names, fmt.Sprintf("%d more", more))
 	}
 	return "this ComfyUI lacks nodes of the workflow: " + strings.Join(names, ", ")
 }

@@ -140,6 +140,8 @@ func hostile() map[string]struct{ doc, want string } {
 		"an API graph as values":            {ui(`{"id": 1, "type": "EmptyImage", "widgets_values": [["2", 0], {"class_type": "X"}, null, true]}`, ""), ""},
 		"unknown keys":                      {`{"nodes": [` + anEmpt + `], "links": [], "__proto__": {"x": 1}, "constructor": 5, "version": "evil", "extra": {"groupNodes": {"a": 1}}}`, ""},
 		"a class of a group node":           {ui(`{"id": 1, "type": "workflow>mine"}`, ""), "lacks nodes"},
+		"9000 unknown classes":              {ui(repeat(9000, func(i int) string { return fmt.Sprintf(`{"id": %d, "type": "X%d"}`, i, i) }), ""), "40 more"},
+		"a title of 3 MB":                   {ui(`{"id": 1, "type": "SaveImage", "title": "`+strings.Repeat("x", 3<<20)+`"}`, ""), ""},
 		"an evil class":                     {ui("{\"id\": 1, \"type\": \"\\u001b[2J\\u202eX\"}", ""), `"\x1b[2J\u202eX"`},
 		"not UTF-8":                         {"{\"nodes\": [], \"links\": [], \"a\": \"\xff\"}", "UTF-8"},
 		"cut":                               {`{"nodes": [{"id": 1`, "not JSON"},
