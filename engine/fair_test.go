@@ -1,7 +1,6 @@
 package engine_test
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -16,7 +15,7 @@ func anyone(string) bool { return true }
 func push(tb testing.TB, q *engine.Lines, owner string, n int, cost float64) {
 	tb.Helper()
 	for i := range n {
-		if err := q.Push(context.Background(), engine.Item{Owner: owner, ID: fmt.Sprint(owner, i, "-", cost), Cost: cost}); err != nil {
+		if err := q.Push(tb.Context(), engine.Item{Owner: owner, ID: fmt.Sprint(owner, i, "-", cost), Cost: cost}); err != nil {
 			tb.Fatal(err)
 		}
 	}
@@ -24,7 +23,7 @@ func push(tb testing.TB, q *engine.Lines, owner string, n int, cost float64) {
 
 func next(tb testing.TB, q *engine.Lines) engine.Item {
 	tb.Helper()
-	it, ok, err := q.Take(context.Background(), anyone)
+	it, ok, err := q.Take(tb.Context(), anyone)
 	if err != nil || !ok {
 		tb.Fatal(ok, err)
 	}
@@ -101,29 +100,29 @@ func TestLines_positionsOfWork(t *testing.T) {
 			it := engine.Item{
 				Owner: rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "owner"), ID: fmt.Sprint(i), Cost: rapid.Float64Range(0, 300).Draw(t, "cost"),
 			}
-			if err := q.Push(context.Background(), it); err != nil {
+			if err := q.Push(t.Context(), it); err != nil {
 				t.Fatal(err)
 			}
 			items = append(items, it)
 		}
 		if rapid.Bool().Draw(t, "return") {
-			it, _, _ := q.Take(context.Background(), func(o string) bool { return o != "b" })
+			it, _, _ := q.Take(t.Context(), func(o string) bool { return o != "b" })
 			if it.ID != "" {
-				if err := q.Return(context.Background(), it); err != nil {
+				if err := q.Return(t.Context(), it); err != nil {
 					t.Fatal(err)
 				}
 			}
 		}
 		want := make(map[string]int)
 		for _, it := range items {
-			n, err := q.Position(context.Background(), it)
+			n, err := q.Position(t.Context(), it)
 			if err != nil {
 				t.Fatal(err)
 			}
 			want[it.ID] = n
 		}
 		for n := 1; n <= len(items); n++ {
-			it, ok, err := q.Take(context.Background(), anyone)
+			it, ok, err := q.Take(t.Context(), anyone)
 			if err != nil || !ok {
 				t.Fatal(ok, err)
 			}
@@ -141,7 +140,7 @@ func BenchmarkLines_position(b *testing.B) {
 	}
 	last := engine.Item{Owner: "owner31", ID: fmt.Sprint("owner31", 31, "-", 217.0)}
 	for b.Loop() {
-		if n, err := q.Position(context.Background(), last); err != nil || n == 0 {
+		if n, err := q.Position(b.Context(), last); err != nil || n == 0 {
 			b.Fatal(n, err)
 		}
 	}

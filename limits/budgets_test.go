@@ -343,3 +343,20 @@ func BenchmarkCharge(b *testing.B) {
 		c.Settle(13)
 	}
 }
+
+// T52: a clock that steps back opens nothing, and one that jumps ahead gives no more than a full budget.
+func TestT52_budgetClock(t *testing.T) {
+	t.Parallel()
+	b := newBudgets(t, limits.BudgetConfig{PerHour: 100})
+	for _, step := range []struct {
+		now  time.Duration
+		work float64
+		ok   bool
+	}{
+		{time.Hour, 100, true}, {0, 1, false}, {-time.Hour, 1, false}, {time.Hour + time.Minute, 2, false}, {1000 * time.Hour, 100, true}, {1000 * time.Hour, 1, false},
+	} {
+		if _, err := b.ChargeAt(step.now, "ann", step.work); (err == nil) != step.ok {
+			t.Errorf("at %v: %v", step.now, err)
+		}
+	}
+}

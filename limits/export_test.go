@@ -43,3 +43,8 @@ func (p *Places) Holders() int {
 	defer p.mu.Unlock()
 	return len(p.held)
 }
+
+// ChargeAt charges as if the monotonic clock stood so long after the budgets were made.
+func (b *Budgets) ChargeAt(now time.Duration, principal string, work float64) (*Charge, error) {
+	return b.charge(now, principal, work)
+}

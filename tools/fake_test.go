@@ -309,21 +309,6 @@ func (f *fakePictures) Glimpse(_ context.Context, data []byte, side, room int) (
 	return images.Rendition{Data: data[:min(room, len(data))], Format: images.JPEG, Width: side, Height: side}, f.err
 }
 
-// PutUpload takes anything in, as a picture of 64×48.
-func (f *fakePictures) PutUpload(_ context.Context, im images.Image, b images.Bounds, src io.Reader) (images.Image, error) {
-	data, err := io.ReadAll(src)
-	if err != nil || f.err != nil {
-		return images.Image{}, errors.Join(err, f.err)
-	}
-	f.bounds, f.took = b, data
-	if im.ID == "" {
-		im.ID = imgID
-	}
-	im.Format, im.Width, im.Height, im.Bytes, im.SHA256, im.Origin = images.PNG, 64, 48, int64(len(data)), "abc", images.Uploaded
-	f.known[im.ID] = im
-	return im, nil
-}
-
 func (f *fakePictures) Render(_ context.Context, _, _ string, side int, format images.Format, room int) (images.Rendition, error) {
 	f.asked = append(f.asked, fmt.Sprint(side, " ", format))
 	if f.err != nil {

@@ -35,6 +35,21 @@ func pngOf(t *testing.T, width, height int) []byte {
 	return b.Bytes()
 }
 
+// PutUpload takes anything in, as a picture of 64×48.
+func (f *fakePictures) PutUpload(_ context.Context, im images.Image, b images.Bounds, src io.Reader) (images.Image, error) {
+	data, err := io.ReadAll(src)
+	if err != nil || f.err != nil {
+		return images.Image{}, errors.Join(err, f.err)
+	}
+	f.bounds, f.took = b, data
+	if im.ID == "" {
+		im.ID = imgID
+	}
+	im.Format, im.Width, im.Height, im.Bytes, im.SHA256, im.Origin = images.PNG, 64, 48, int64(len(data)), "abc", images.Uploaded
+	f.known[im.ID] = im
+	return im, nil
+}
+
 func TestUploadImage_data(t *testing.T) {
 	t.Parallel()
 	for name, data := range map[string]string{

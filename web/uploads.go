@@ -57,7 +57,7 @@ func (s *Server) upload(w http.ResponseWriter, r *http.Request) {
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(answer.RetryAfter.Seconds()))))
 	}
 	if answer.Code != "" {
-		h.Set("Connection", "close")
+		drain(body)
 	}
 	w.WriteHeader(uploadStatus(answer.Code))
 	if _, err := w.Write(answer.Body); err != nil {

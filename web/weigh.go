@@ -35,13 +35,19 @@ func (s *Server) weigh(next http.Handler) http.Handler {
 		if err != nil {
 			s.cfg.Log.Info("no memory for a large request", zap.String("principal", who.Name), zap.Int64("bytes", weight), zap.Error(err))
 			w.Header().Set("Retry-After", strconv.Itoa(int(bodyWait/time.Second)))
-			w.Header().Set("Connection", "close")
+			drain(r.Body)
 			s.refuse(w, http.StatusServiceUnavailable, "too many large requests at once: try again in a moment")
 			return
 		}
 		defer release()
 		next.ServeHTTP(w, r)
 	})
+}
+
+// drain reads what a caller sends, so that it hears why it is refused: most programs listen only when they have sent all. Size and time are
+// bounded as those of any body.
+func drain(body io.Reader) {
+	_, _ = io.Copy(io.Discard, body) // whoever breaks off does not want to hear
 }
 
 // weightOf is how much of a body account is kept of: nothing of a light one. One that does not say its length is looked at as far as tells.

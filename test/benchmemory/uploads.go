@@ -58,11 +58,11 @@ func uploads(ctx context.Context, binary string) (rows []row, err error) {
 		if err := errors.Join(err, perr, s.end()); err != nil {
 			return rows, fmt.Errorf("%s: %w", way.what, err)
 		}
-		note := fmt.Sprintf("at rest %s; answers:", mebibytes(rest))
+		var answers []string
 		for _, answer := range slices.Sorted(maps.Keys(said)) {
-			note += fmt.Sprintf(" %d %s,", said[answer], answer)
+			answers = append(answers, fmt.Sprintf("%d %s", said[answer], answer))
 		}
-		rows = append(rows, row{what: fmt.Sprintf("%d parallel uploads: %s (whole process)", atOnce, way.what), took: took, budget: uploadBudget, note: strings.TrimSuffix(note, ",")})
+		rows = append(rows, row{what: fmt.Sprintf("%d parallel uploads: %s (whole process)", atOnce, way.what), took: took, budget: uploadBudget, note: "at rest " + mebibytes(rest) + "; answers: " + strings.Join(answers, ", ")})
 	}
 	return rows, nil
 }
@@ -70,7 +70,7 @@ func uploads(ctx context.Context, binary string) (rows []row, err error) {
 // noise is a picture that nothing compresses.
 func noise(width, height int) ([]byte, error) {
 	m := image.NewNRGBA(image.Rect(0, 0, width, height))
-	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // noise, not a secret
+	r := rand.New(rand.NewPCG(1, 2))
 	for i := range m.Pix {
 		m.Pix[i] = byte(r.Uint32())
 	}
@@ -94,7 +94,7 @@ func inCalls(ctx context.Context, s *server) (map[string]int, error) {
 	if n := len(body); n > 4<<20+1<<10 || n < 3<<20 {
 		return nil, fmt.Errorf("a request of %d bytes", n)
 	}
-	return s.all(func(i int) (string, error) { return s.post(ctx, i%principals, body) }), nil
+	return all(func(i int) (string, error) { return s.post(ctx, i%principals, body) }), nil
 }
 
 // toLinks asks for links first, and uses them all at once.
@@ -115,7 +115,7 @@ func toLinks(ctx context.Context, s *server) (map[string]int, error) {
 			return nil, fmt.Errorf("no link in %.300s", text)
 		}
 	}
-	return s.all(func(i int) (string, error) {
+	return all(func(i int) (string, error) {
 		req, err := http.NewRequestWithContext(ctx, http.MethodPut, links[i], bytes.NewReader(picture))
 		if err != nil {
 			return "", err
@@ -165,7 +165,7 @@ func start(ctx context.Context, binary string) (*server, error) {
 			s.url = "http://" + m[1]
 		}
 	}
-	go io.Copy(io.Discard, stderr) //nolint:errcheck // what it says further is not measured
+	go io.Copy(io.Discard, stderr) // what it says further is not measured
 	if s.url == "" {
 		return nil, errors.Join(errors.New("it does not listen"), s.end())
 	}
@@ -235,7 +235,7 @@ func answerOf(res *http.Response, err error) (string, error) {
 }
 
 // all sends 200 at once and counts the answers; a connection that ends is one, too.
-func (s *server) all(send func(i int) (string, error)) map[string]int {
+func all(send func(i int) (string, error)) map[string]int {
 	var mu sync.Mutex
 	said := make(map[string]int)
 	var wg sync.WaitGroup
