@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/comfygate/comfygate/audit"
@@ -26,9 +27,10 @@ const (
 )
 
 // table is the one list from error to what the caller reads. The first row that matches wins: an error that wraps others comes first.
-func table() []row {
+// It is made once, at the first error: each refusal asks it several times.
+var table = sync.OnceValue(func() []row { //nolint:gochecknoglobals // an immutable table
 	return slices.Concat(limitRows(), ownRows(), callRows(), upstreamRows(), workflowRows(), graphRows(), storedRows(), jobRows(), pictureRows(), toolRows())
-}
+})
 
 func ownRows() []row {
 	return []row{
