@@ -40,6 +40,21 @@ func TestStart_uploadsInputs(t *testing.T) {
 			b.ended(t, j)
 		})
 	})
+	t.Run("into the input that takes it", func(t *testing.T) {
+		t.Parallel()
+		inBubble(t, nil, func(b *bench) {
+			t := b.t
+			s := withInput(b)
+			s.InputOf = map[string]string{"in": "mask"}
+			j := b.start(t, s)
+			r := b.server.run(t, 0)
+			if got := r.graph["in"].Inputs; got["mask"] != "comfygate/comfygate_abc123.png [temp]" || got["image"] != "" {
+				t.Errorf("the graph loads %v", got)
+			}
+			r.succeed(1)
+			b.ended(t, j)
+		})
+	})
 	t.Run("once more when the server has lost it", func(t *testing.T) {
 		t.Parallel()
 		inBubble(t, nil, func(b *bench) {

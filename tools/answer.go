@@ -138,7 +138,7 @@ const noteKey = "note"
 
 // summaryKeys are the keys of a job's summary in the order in which they are told.
 func summaryKeys() []string {
-	return []string{"family", "model", "size", "steps", "cfg", "guidance", "sampler", "scheduler", "loras", "method", "from", noteKey}
+	return []string{"workflow", "family", "model", "size", "steps", "cfg", "guidance", "sampler", "scheduler", "loras", "method", "from", noteKey}
 }
 
 func (e *Env) describePicture(c Caller, im images.Image) string {

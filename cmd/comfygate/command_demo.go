@@ -1,23 +1,16 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
 
-	"github.com/mark3labs/mcp-go/client"
-	"github.com/mark3labs/mcp-go/client/transport"
 	"github.com/mark3labs/mcp-go/mcp"
-	"github.com/vbauerster/mpb/v8"
-	"github.com/vbauerster/mpb/v8/decor"
 )
 
 type demoCommand struct {
@@ -34,29 +27,14 @@ const (
 func (d *demoCommand) Run(p *process) error {
 	ctx, cancel := context.WithTimeout(p.ctx, demoTimeout)
 	defer cancel()
-	self, err := os.Executable()
+	env := demoEnv(p.environ, d.Out)
+	c, err := startSelf(ctx, env, "comfygate-demo", p.stdout)
 	if err != nil {
 		return err
 	}
-	env := demoEnv(p.environ, d.Out)
-	var log bytes.Buffer
-	c := client.NewClient(transport.NewStdioWithOptions(self, env, []string{"serve"}, transport.WithCommandFunc(
-		func(ctx context.Context, command string, env, args []string) (*exec.Cmd, error) {
-			cmd := exec.CommandContext(ctx, command, args...) //nolint:gosec // it is this very program
-			cmd.Env, cmd.Stderr = env, &log                   // that and no more: mcp-go would add this process' own environment
-			return cmd, nil
-		})))
-	s := &demoSession{client: c, out: p.stdout}
-	c.OnNotification(s.progress)
-	if err := c.Start(ctx); err != nil {
-		return fmt.Errorf("starting the server: %w", err)
-	}
-	err = s.play(ctx, d.Prompt)
-	if cerr := c.Close(); err == nil && cerr != nil {
-		err = fmt.Errorf("ending the server: %w", cerr)
-	}
-	if err != nil {
-		return fmt.Errorf("%w\nthe server's log:\n%s", err, log.String())
+	s := &demoSession{c, p.stdout}
+	if err := c.ended(s.play(ctx, d.Prompt)); err != nil {
+		return err
 	}
 	fmt.Fprintln(p.stdout, "\nThe record of all this:")
 	if code := run(ctx, []string{"audit", "verify"}, env, nil, p.stdout, p.stderr); code != exitOK {
@@ -83,21 +61,14 @@ func demoEnv(environ []string, out string) []string {
 }
 
 type demoSession struct {
-	client *client.Client
-	out    io.Writer
-	bar    *mpb.Bar
+	*selfClient
+	out io.Writer
 }
 
 func (s *demoSession) play(ctx context.Context, prompt string) error {
-	hello := mcp.InitializeRequest{}
-	hello.Params.ProtocolVersion = mcp.LATEST_LEGACY_PROTOCOL_VERSION
-	hello.Params.ClientInfo = mcp.Implementation{Name: "comfygate-demo", Version: version}
-	server, err := s.client.Initialize(ctx, hello)
-	if err != nil {
-		return fmt.Errorf("initialize: %w", err)
-	}
+	server := s.hello
 	fmt.Fprintf(s.out, "Connected to %s %s over stdio (MCP %s).\n", server.ServerInfo.Name, server.ServerInfo.Version, server.ProtocolVersion)
-	list, err := s.client.ListTools(ctx, mcp.ListToolsRequest{})
+	list, err := s.ListTools(ctx, mcp.ListToolsRequest{})
 	if err != nil {
 		return fmt.Errorf("tools/list: %w", err)
 	}
@@ -107,7 +78,7 @@ func (s *demoSession) play(ctx context.Context, prompt string) error {
 	}
 	fmt.Fprintf(s.out, "Its tools: %s.\n", strings.Join(names, ", "))
 
-	made, err := s.call(ctx, "generate", map[string]any{"prompt": prompt, "wait_seconds": demoWait})
+	made, err := s.show(ctx, "generate", map[string]any{"prompt": prompt, "wait_seconds": demoWait})
 	if err != nil {
 		return err
 	}
@@ -115,39 +86,21 @@ func (s *demoSession) play(ctx context.Context, prompt string) error {
 	if !ok {
 		return errors.New("generate gave no picture")
 	}
-	if _, err = s.call(ctx, "upscale", map[string]any{"image": id, "factor": 2, "wait_seconds": demoWait}); err != nil {
+	if _, err = s.show(ctx, "upscale", map[string]any{"image": id, "factor": 2, "wait_seconds": demoWait}); err != nil {
 		return err
 	}
-	_, err = s.call(ctx, "status", nil)
+	_, err = s.show(ctx, "status", nil)
 	return err
 }
 
-// call runs one tool with a progress bar and prints what an agent would read.
-func (s *demoSession) call(ctx context.Context, tool string, args map[string]any) (*mcp.CallToolResult, error) {
+// show runs one tool and prints what an agent would read.
+func (s *demoSession) show(ctx context.Context, tool string, args map[string]any) (*mcp.CallToolResult, error) {
 	fmt.Fprintf(s.out, "\n> %s %s\n", tool, sortedArgs(args))
-	bars := mpb.NewWithContext(ctx, mpb.WithOutput(s.out), mpb.WithWidth(60)) // nothing where out is no terminal
-	s.bar = bars.AddBar(100,
-		mpb.PrependDecorators(decor.Name(tool+" ")),
-		mpb.AppendDecorators(decor.Percentage()),
-		mpb.BarRemoveOnComplete(),
-	)
-	req := mcp.CallToolRequest{}
-	req.Params.Name, req.Params.Arguments = tool, args
-	req.Params.Meta = &mcp.Meta{ProgressToken: tool}
-	res, err := s.client.CallTool(ctx, req)
-	s.bar.Abort(true)
-	bars.Wait()
+	res, err := s.call(ctx, tool, args)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", tool, err)
+		return nil, err
 	}
-	for _, c := range res.Content {
-		if t, ok := c.(mcp.TextContent); ok {
-			fmt.Fprintln(s.out, forPeople(t.Text))
-		}
-	}
-	if res.IsError {
-		return nil, fmt.Errorf("%s was refused", tool)
-	}
+	fmt.Fprintln(s.out, forPeople(textOf(res)))
 	return res, nil
 }
 
@@ -179,17 +132,6 @@ func forPeople(text string) string {
 		fmt.Fprintf(&b, "\n  job %s: %s in %.1f s", j.Tool, j.State, j.Seconds)
 	}
 	return b.String()
-}
-
-func (s *demoSession) progress(n mcp.JSONRPCNotification) {
-	if n.Method != "notifications/progress" || s.bar == nil {
-		return
-	}
-	done, ok1 := n.Params.AdditionalFields["progress"].(float64)
-	total, ok2 := n.Params.AdditionalFields["total"].(float64)
-	if ok1 && ok2 && total > 0 {
-		s.bar.SetCurrent(int64(100 * done / total))
-	}
 }
 
 func sortedArgs(args map[string]any) string {

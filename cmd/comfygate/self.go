@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 
 	"github.com/mark3labs/mcp-go/client"
 	"github.com/mark3labs/mcp-go/client/transport"
@@ -22,9 +23,10 @@ import (
 // and gets into the same record.
 type selfClient struct {
 	*client.Client
-	out io.Writer // of the progress bar
-	log *bytes.Buffer
-	bar *mpb.Bar
+	hello *mcp.InitializeResult
+	out   io.Writer // of the progress bar
+	log   *bytes.Buffer
+	bar   atomic.Pointer[mpb.Bar] // of the call that runs; progress comes on another goroutine
 }
 
 // startSelf starts the program with env and greets it. Close the client when done.
@@ -47,7 +49,7 @@ func startSelf(ctx context.Context, env []string, name string, out io.Writer) (*
 	hello := mcp.InitializeRequest{}
 	hello.Params.ProtocolVersion = mcp.LATEST_LEGACY_PROTOCOL_VERSION
 	hello.Params.ClientInfo = mcp.Implementation{Name: name, Version: version}
-	if _, err := s.Initialize(ctx, hello); err != nil {
+	if s.hello, err = s.Initialize(ctx, hello); err != nil {
 		return nil, s.ended(fmt.Errorf("the server did not start: %w", err))
 	}
 	return s, nil
@@ -67,16 +69,17 @@ func (s *selfClient) ended(err error) error {
 // call runs one tool, with a progress bar where out is a terminal. Its error is what the tool refused, in the tool's words.
 func (s *selfClient) call(ctx context.Context, tool string, args map[string]any) (*mcp.CallToolResult, error) {
 	bars := mpb.NewWithContext(ctx, mpb.WithOutput(s.out), mpb.WithWidth(60)) // nothing where out is no terminal
-	s.bar = bars.AddBar(100,
+	bar := bars.AddBar(100,
 		mpb.PrependDecorators(decor.Name(tool+" ")),
 		mpb.AppendDecorators(decor.Percentage()),
 		mpb.BarRemoveOnComplete(),
 	)
+	s.bar.Store(bar)
 	req := mcp.CallToolRequest{}
 	req.Params.Name, req.Params.Arguments = tool, args
 	req.Params.Meta = &mcp.Meta{ProgressToken: tool}
 	res, err := s.CallTool(ctx, req)
-	s.bar.Abort(true)
+	bar.Abort(true)
 	bars.Wait()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", tool, err)
@@ -111,12 +114,13 @@ func textOf(res *mcp.CallToolResult) string {
 }
 
 func (s *selfClient) progress(n mcp.JSONRPCNotification) {
-	if n.Method != "notifications/progress" || s.bar == nil {
+	bar := s.bar.Load()
+	if n.Method != "notifications/progress" || bar == nil {
 		return
 	}
 	done, ok1 := n.Params.AdditionalFields["progress"].(float64)
 	total, ok2 := n.Params.AdditionalFields["total"].(float64)
 	if ok1 && ok2 && total > 0 {
-		s.bar.SetCurrent(int64(100 * done / total))
+		bar.SetCurrent(int64(100 * done / total))
 	}
 }

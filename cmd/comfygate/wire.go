@@ -31,7 +31,7 @@ import (
 // instructions are what a client's model reads about this server (MCP-34: ≤ 2 KB).
 const instructions = `Pictures from ComfyUI. generate needs only a prompt: the model, its size and settings are chosen for you, so name other arguments only when the person asks for them.
 A picture is known by its id; show the person the preview that comes with the answer and tell where the full picture was saved. A job that outlasts the wait goes on: ask status with its job_id and wait_seconds until it has ended.
-To change a picture slightly, generate again with the same seed and a changed prompt. upscale enlarges a picture by its id; upload_image brings one of the person in. list_models says what is installed. An error says what was wrong and what would fit: correct it and try again; when it says retryable, wait as long as it says.`
+To change a picture slightly, generate again with the same seed and a changed prompt. upscale enlarges a picture by its id; upload_image brings one of the person in. list_models says what is installed. What generate does not do, a workflow may: list_workflows finds those saved here and those that ComfyUI ships, run_workflow runs one by its name; your pictures come in by upload_image. An error says what was wrong and what would fit: correct it and try again; when it says retryable, wait as long as it says.`
 
 // A house is everything that serves calls, wired. Close it from the top down.
 type house struct {
