@@ -167,6 +167,24 @@ func TestOffers_author(t *testing.T) {
 	}
 }
 
+// A picture that goes into a subgraph is called by the author's word for it, unless its node has a title.
+func TestOffers_pictures(t *testing.T) {
+	t.Parallel()
+	load := func(id, title string) string {
+		return `{"id": ` + id + `, "type": "LoadImage", "widgets_values": ["x.png", "image"], "outputs": [{"name": "IMAGE", "type": "IMAGE"}]` + title + `},`
+	}
+	doc := ui(load("1", "")+load("2", `, "title": "Mine"`)+load("3", "")+`{"id": 4, "type": "s", "inputs": [{"name": "a", "label": "first_frame", "type": "IMAGE", "link": 1}, {"name": "b", "type": "IMAGE", "link": 2}]},
+		{"id": 5, "type": "SaveImage", "inputs": [{"name": "images", "type": "IMAGE", "link": 3}]}`,
+		`[1, 1, 0, 4, 0, "IMAGE"], [2, 2, 0, 4, 1, "IMAGE"], [3, 3, 0, 5, 0, "IMAGE"]`,
+		`{"id": "s", "inputs": [{"name": "a", "type": "IMAGE"}, {"name": "b", "type": "IMAGE"}], "outputs": [], "nodes": [
+			{"id": 1, "type": "SaveImage", "inputs": [{"name": "images", "type": "IMAGE", "link": 1}]}, {"id": 2, "type": "SaveImage", "inputs": [{"name": "images", "type": "IMAGE", "link": 2}]}],
+			"links": [[1, -10, 0, 1, 0, "IMAGE"], [2, -10, 1, 2, 0, "IMAGE"]]}`)
+	want := []string{`image picture null 1.image "first_frame" required`, `image_2 picture null 2.image "Mine" required`, `image_3 picture null 3.image required`}
+	if diff := cmp.Diff(want, said(t, convert(t, []byte(doc)).Offers)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // Names are plain, whatever labels say; a label is shown printable and short.
 func TestOffers_names(t *testing.T) {
 	t.Parallel()

@@ -37,7 +37,34 @@ func (c *converter) offers(top *scope, g comfy.Graph) []Offer {
 			list.list = append(list.list, f)
 		}
 	}
+	c.nameSources(top, &list)
 	return list.done()
+}
+
+// nameSources gives pictures that have no word of their own that of the instance's input which they go to: the first frame, the style.
+func (c *converter) nameSources(top *scope, list *offerList) {
+	for _, n := range top.nodes {
+		sub := c.ui.subs[n.class]
+		if n.off() || sub == nil {
+			continue
+		}
+		for _, port := range sub.inputs {
+			in := n.input(port.name)
+			if in == nil || in.link == "" {
+				continue
+			}
+			from, err := c.source(top, in.link, in.kind)
+			if err != nil || from.kind != sourceOutput {
+				continue
+			}
+			id := from.scope.id(from.node)
+			for _, o := range list.list {
+				if o.Kind == OfferPicture && o.Label == "" && o.Targets[0].Node == id {
+					o.Label = label(wordFor(n, port))
+				}
+			}
+		}
+	}
 }
 
 // A feed is an input of an instance that has a value.
