@@ -164,7 +164,7 @@ func parseProof(head string) (leaf []byte, index int64, proof tlog.RecordProof, 
 	}
 	for _, text := range lines[3:] {
 		hash, err := tlog.ParseHash(text)
-		if err != nil || len(proof) >= 64 {
+		if err != nil || hash.String() != text || len(proof) >= 64 {
 			return nil, 0, nil, false
 		}
 		proof = append(proof, hash)

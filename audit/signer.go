@@ -221,14 +221,14 @@ func (t *trust) hear(signed []byte) error {
 	if err != nil {
 		return errNote
 	}
-	if _, err := note.Open(signed, note.VerifierList(own)); err != nil {
+	if _, err := openNote(signed, note.VerifierList(own)); err != nil {
 		return errors.New("the key did not sign it")
 	}
 	t.statedBy[lines[1]] = string(signed)
 	if _, ok := t.keys[own.KeyHash()]; ok {
 		return nil
 	}
-	if _, err := note.Open(signed, t); err != nil && len(t.keys) > 0 {
+	if _, err := openNote(signed, t); err != nil && len(t.keys) > 0 {
 		t.strange = append(t.strange, lines[1])
 		return nil
 	}

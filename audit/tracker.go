@@ -302,10 +302,7 @@ func (t *tracker) lose(size uint64) error {
 }
 
 func (t *tracker) grow(leaf tlog.Hash) error {
-	list, err := t.tree.add(leaf)
-	if err != nil {
-		return err
-	}
+	list := t.tree.add(leaf)
 	for i := range list {
 		t.pending = append(t.pending, list[i][:]...)
 	}

@@ -26,6 +26,7 @@ type node struct {
 type tree struct {
 	size  int64
 	nodes []node
+	fresh []tlog.Hash // of the last leaf
 }
 
 var errTree = errors.New("a hash of the tree is missing")
@@ -43,17 +44,20 @@ func (t *tree) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 	return hashes, nil
 }
 
-// add adds a leaf and returns the hashes that the file gets for it.
-func (t *tree) add(leaf tlog.Hash) ([]tlog.Hash, error) {
-	hashes, err := tlog.StoredHashesForRecordHash(t.size, leaf, t)
-	if err != nil {
-		return nil, fmt.Errorf("growing the tree: %w", err)
+// add adds a leaf and returns the hashes that the file gets for it, valid until the next call.
+func (t *tree) add(leaf tlog.Hash) []tlog.Hash {
+	t.fresh = append(t.fresh[:0], leaf)
+	top := leaf
+	for n := t.size; n&1 == 1; n >>= 1 { // each is a subtree of the same size before it
+		last := len(t.nodes) - 1
+		top = tlog.NodeHash(t.nodes[last].hash, top)
+		t.nodes = t.nodes[:last]
+		t.fresh = append(t.fresh, top)
 	}
-	level := len(hashes) - 1
-	top := node{tlog.StoredHashIndex(level, t.size>>level), hashes[level]}
-	t.nodes = append(t.nodes[:len(t.nodes)-level], top)
+	level := len(t.fresh) - 1
+	t.nodes = append(t.nodes, node{tlog.StoredHashIndex(level, t.size>>level), top})
 	t.size++
-	return hashes, nil
+	return t.fresh
 }
 
 // root is the root of the tree.
