@@ -172,7 +172,7 @@ func TestProgress_CLIENT_FAIL_21(t *testing.T) {
 		f.tell(j.client, "progress", map[string]any{"prompt_id": j.id, "node": "3", "value": 1, "max": 4})
 		at(0, "3", "KSampler", 1, 4)
 		state(map[string][3]any{"1": {1, 1, "finished"}, "3": {2, 4, "running"}}) // 1 was cached, whatever the server says of it
-		at(0.455, "3", "KSampler", 2, 4) // 5 of 11: the sampler weighs ten
+		at(0.455, "3", "KSampler", 2, 4)                                          // 5 of 11: the sampler weighs ten
 		state(map[string][3]any{"3": {3, 4, "running"}, "3.0.5": {1, 9, "finished"}})
 		at(0.682, "3", "KSampler", 3, 4)
 		f.tell(j.client, "progress", map[string]any{"prompt_id": j.id, "node": "9", "value": 1, "max": 9})

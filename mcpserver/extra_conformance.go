@@ -44,7 +44,9 @@ func (s *Server) extend() {
 	s.promptFixtures()
 }
 
-func asksClients(tool string) bool { return tool == "test_sampling" || strings.HasPrefix(tool, "test_elicitation") }
+func asksClients(tool string) bool {
+	return tool == "test_sampling" || strings.HasPrefix(tool, "test_elicitation")
+}
 
 type fixture func(ctx context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error)
 
