@@ -43,6 +43,7 @@ func (c *converter) offers(top *scope, g comfy.Graph) []Offer {
 
 // nameSources gives pictures that have no word of their own that of the instance's input which they go to: the first frame, the style.
 func (c *converter) nameSources(top *scope, list *offerList) {
+	words := map[string]string{} // by node
 	for _, n := range top.nodes {
 		sub := c.ui.subs[n.class]
 		if n.off() || sub == nil {
@@ -53,16 +54,15 @@ func (c *converter) nameSources(top *scope, list *offerList) {
 			if in == nil || in.link == "" {
 				continue
 			}
-			from, err := c.source(top, in.link, in.kind)
-			if err != nil || from.kind != sourceOutput {
-				continue
+			if from, err := c.source(top, in.link, in.kind); err == nil && from.kind == sourceOutput {
+				id := from.scope.id(from.node)
+				words[id] = cmp.Or(words[id], label(wordFor(n, port)))
 			}
-			id := from.scope.id(from.node)
-			for _, o := range list.list {
-				if o.Kind == OfferPicture && o.Label == "" && o.Targets[0].Node == id {
-					o.Label = label(wordFor(n, port))
-				}
-			}
+		}
+	}
+	for _, o := range list.list {
+		if o.Kind == OfferPicture {
+			o.Label = cmp.Or(o.Label, words[o.Targets[0].Node])
 		}
 	}
 }
