@@ -2,6 +2,7 @@ package images
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -34,7 +35,8 @@ type stored struct {
 	latest time.Time
 }
 
-// Clean removes pictures by age, then by quota, oldest first, and leftovers of crashed writes. It touches only files of the store (SC-34).
+// Clean removes pictures by age, then by quota, and leftovers of crashed writes. What is above the quota goes from whoever holds most, the
+// oldest first: nobody drives out others' pictures by bringing in more of their own. It touches only files of the store (SC-34).
 // It follows no link and may run in several processes at once. What cannot be removed is passed over and told in the error.
 func (s *Store) Clean(ctx context.Context, now time.Time) (CleanReport, error) {
 	grown := s.grown.Load()
@@ -49,24 +51,84 @@ func (s *Store) Clean(ctx context.Context, now time.Time) (CleanReport, error) {
 		}
 	}
 	slices.SortFunc(pictures, func(a, b stored) int { return a.latest.Compare(b.latest) })
-	var total int64
-	for _, p := range pictures {
-		total += p.bytes
-	}
+	var young []stored
 	for _, p := range pictures {
 		if ctx.Err() != nil {
 			return c.CleanReport, errors.Join(append(c.errs, ctx.Err())...)
 		}
-		if now.Sub(p.latest) <= s.cfg.MaxAge && total <= s.cfg.MaxBytes {
-			c.Kept++
-			continue
+		if now.Sub(p.latest) <= s.cfg.MaxAge {
+			young = append(young, p)
+		} else {
+			c.picture(p)
 		}
-		if c.picture(p) {
-			total -= p.bytes
-		}
+	}
+	if err := c.quota(ctx, young); err != nil {
+		return c.CleanReport, errors.Join(append(c.errs, err)...)
 	}
 	s.grown.Add(-grown)
 	return c.CleanReport, errors.Join(c.errs...)
+}
+
+// quota removes of pictures, which are sorted by age, as many as are too many.
+func (c *cleaning) quota(ctx context.Context, pictures []stored) error {
+	var total int64
+	for _, p := range pictures {
+		total += p.bytes
+	}
+	c.Kept += len(pictures)
+	if total <= c.store.cfg.MaxBytes {
+		return nil
+	}
+	type holding struct {
+		pictures []stored
+		bytes    int64
+	}
+	holdings := make(map[string]*holding)
+	for _, p := range pictures {
+		owner := c.store.ownerOf(p)
+		if holdings[owner] == nil {
+			holdings[owner] = &holding{}
+		}
+		h := holdings[owner]
+		h.pictures, h.bytes = append(h.pictures, p), h.bytes+p.bytes
+	}
+	for total > c.store.cfg.MaxBytes && len(holdings) > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		most := ""
+		for owner, h := range holdings {
+			if m := holdings[most]; m == nil || h.bytes > m.bytes || h.bytes == m.bytes && owner < most {
+				most = owner
+			}
+		}
+		h := holdings[most]
+		p := h.pictures[0]
+		if h.pictures = h.pictures[1:]; len(h.pictures) == 0 {
+			delete(holdings, most)
+		}
+		h.bytes -= p.bytes
+		c.Kept--
+		if c.picture(p) { // else it is counted as kept again, and another goes
+			total -= p.bytes
+		}
+	}
+	return nil
+}
+
+// ownerOf reads whose a stored picture is; nobody's if its record cannot be read.
+func (s *Store) ownerOf(p stored) string {
+	b, err := s.readFile(p.files[0])
+	if err != nil {
+		return ""
+	}
+	var record struct {
+		Owner string `json:"owner"`
+	}
+	if json.Unmarshal(b, &record) != nil {
+		return ""
+	}
+	return record.Owner
 }
 
 // Held returns how many bytes the store holds.

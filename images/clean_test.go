@@ -128,6 +128,39 @@ func TestSec_SC34_quota(t *testing.T) {
 	}
 }
 
+// LIM-02, SC-34: who brings in much drives out their own pictures, not others'.
+func TestClean_quotaOfMany(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "pictures")
+	s := openStore(t, images.StoreConfig{Dir: dir})
+	bring := func(owner string, minutes int) images.Image {
+		im, err := s.PutUpload(t.Context(), images.Image{Owner: owner}, images.Bounds{}, bytes.NewReader(pngOf(t, photo(64))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		age(t, dir, im.ID, time.Duration(minutes)*time.Minute)
+		return im
+	}
+	quiet := bring("quiet", 50) // the oldest of all
+	var flood []images.Image
+	for i := range 8 {
+		flood = append(flood, bring("flooder", 20-i))
+	}
+	s = openStore(t, images.StoreConfig{Dir: dir, MaxBytes: 6 * (quiet.Bytes + 400)})
+	r, err := s.Clean(t.Context(), time.Now())
+	if err != nil || r.Removed < 3 || r.Removed+r.Kept != 9 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if _, err := s.Get("quiet", quiet.ID); err != nil {
+		t.Errorf("another's picture went: %v", err)
+	}
+	for i, im := range flood {
+		if _, err := s.Get("flooder", im.ID); (err != nil) != (i < r.Removed) {
+			t.Errorf("picture %d of the flood, oldest first: %v", i, err)
+		}
+	}
+}
+
 // SC-33, SC-34: what a crash left behind goes after an hour, not before: it may be being written.
 func TestSec_SC34_leftovers(t *testing.T) {
 	t.Parallel()
