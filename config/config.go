@@ -240,6 +240,8 @@ type Limits struct {
 	PendingPerPrincipal int
 	JobPixels           int64
 	WorkUnits           int64
+	VideoPixels         int64 // in place of JobPixels where a video is made
+	VideoWorkUnits      int64 // likewise of WorkUnits
 	GraphNodes          int
 	ImageBytes          int64
 	MemoryBytes         int64 // 0: GOMEMLIMIT is set and holds

@@ -53,6 +53,14 @@ func guardTable(c *Config) []setting {
 			doc: "Steps times pixels times pictures of one job.",
 		},
 		{
+			name: "LIMITS__VIDEO_PIXELS", value: whole(&l.VideoPixels, 64*64, 1<<40, "pixels"), def: "268435456",
+			doc: "Pixels of one job that makes a video, all its frames together; LIMITS__JOB_PIXELS holds for each frame then.",
+		},
+		{
+			name: "LIMITS__VIDEO_WORK_UNITS", value: whole(&l.VideoWorkUnits, 64*64, 1<<50, "pixel steps"), def: "26843545600",
+			doc: "Steps times pixels of such a job.",
+		},
+		{
 			name: "LIMITS__GRAPH_NODES", value: whole(&l.GraphNodes, 1, 10_000, "nodes"), def: "512",
 			doc: "Nodes of one graph.",
 		},

@@ -95,6 +95,8 @@ var samples = map[string]struct {
 	"LIMITS__PENDING_PER_PRINCIPAL":    {"4", nil},
 	"LIMITS__JOB_PIXELS":               {"4194304", nil},
 	"LIMITS__WORK_UNITS":               {"1000000", nil},
+	"LIMITS__VIDEO_PIXELS":             {"5000000", nil},
+	"LIMITS__VIDEO_WORK_UNITS":         {"6000000", nil},
 	"LIMITS__GRAPH_NODES":              {"64", nil},
 	"LIMITS__IMAGE_BYTES":              {"134217728", nil},
 	"LIMITS__MEMORY_BYTES":             {"536870912", nil},

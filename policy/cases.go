@@ -31,6 +31,7 @@ type Case struct {
 	Width     int            `yaml:"width"`
 	Height    int            `yaml:"height"`
 	Count     int            `yaml:"count"`
+	Frames    int            `yaml:"frames"` // of a video; count is at least this
 	Steps     int            `yaml:"steps"`
 	Cost      float64        `yaml:"cost"` // default width × height × count × steps / 1e6
 
@@ -86,7 +87,7 @@ func (r *Rules) Request(c Case) (Request, error) {
 		Principal: cmp.Or(c.Principal, "anyone"), Role: c.Role, Scopes: c.Scopes,
 		Method: cmp.Or(c.Method, "token"), Transport: cmp.Or(c.Transport, "http"),
 		Tool: c.Tool, Scope: ScopeOf(c.Tool), Args: c.Args,
-		Width: c.Width, Height: c.Height, Count: c.Count, Steps: c.Steps,
+		Width: c.Width, Height: c.Height, Count: max(c.Count, c.Frames), Frames: c.Frames, Steps: c.Steps,
 	}
 	if req.Role == "" {
 		req.Role = Operator
@@ -107,7 +108,7 @@ func (r *Rules) Request(c Case) (Request, error) {
 	for i, n := range c.Nodes {
 		req.Nodes = append(req.Nodes, Node{ID: fmt.Sprint(i + 1), Class: n.Class, Module: cmp.Or(n.Module, "nodes"), API: n.API, Inputs: n.Inputs})
 	}
-	req.Pixels = product(int64(max(c.Width, 0)), int64(max(c.Height, 0)), int64(max(c.Count, 1)))
+	req.Pixels = product(int64(max(c.Width, 0)), int64(max(c.Height, 0)), int64(max(req.Count, 1)))
 	req.Cost = cmp.Or(c.Cost, float64(product(req.Pixels, int64(max(c.Steps, 0))))/1e6)
 	return req, nil
 }

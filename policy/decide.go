@@ -189,15 +189,35 @@ func (r *Rules) inputs(n *Node) *Decision {
 }
 
 func (r *Rules) size(req *Request) *Decision {
-	if req.Width < 0 || req.Height < 0 || req.Count < 0 || req.Steps < 0 || req.Pixels < 0 {
+	if req.Width < 0 || req.Height < 0 || req.Count < 0 || req.Frames < 0 || req.Steps < 0 || req.Pixels < 0 {
 		return deny(RuleSize, "sizes, counts and steps cannot be negative")
 	}
-	pixels := max(req.Pixels, product(int64(req.Width), int64(req.Height), int64(max(req.Count, 1))))
+	count := int64(max(req.Count, 1))
+	one := product(int64(req.Width), int64(req.Height))
+	pixels := max(req.Pixels, product(one, count))
+	if req.Frames > 1 {
+		return r.video(max(one, pixels/count), pixels, int64(req.Steps))
+	}
 	if pixels > r.cfg.MaxPixels {
 		return deny(RulePixels, "width × height × count is over the bound of %d pixels", r.cfg.MaxPixels)
 	}
 	if product(pixels, int64(req.Steps)) > r.cfg.MaxWork {
 		return deny(RuleWork, "width × height × count × steps is over the bound of %d", r.cfg.MaxWork)
+	}
+	return nil
+}
+
+// video bounds what makes videos: models of these take many frames at once for what pictures would take, so all together have bounds of
+// their own, and each frame that of pictures.
+func (r *Rules) video(frame, pixels, steps int64) *Decision {
+	if frame > r.cfg.MaxPixels {
+		return deny(RulePixels, "width × height of one frame is over the bound of %d pixels", r.cfg.MaxPixels)
+	}
+	if pixels > r.cfg.MaxVideoPixels {
+		return deny(RulePixels, "width × height × frames is over the bound of %d pixels", r.cfg.MaxVideoPixels)
+	}
+	if product(pixels, steps) > r.cfg.MaxVideoWork {
+		return deny(RuleWork, "width × height × frames × steps is over the bound of %d", r.cfg.MaxVideoWork)
 	}
 	return nil
 }

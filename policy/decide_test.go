@@ -80,6 +80,20 @@ func TestDecide(t *testing.T) {
 		"work at the bound":              {edit: func(r *policy.Request) { r.Width, r.Height, r.Count, r.Steps = 2048, 2048, 4, 100 }, rule: policy.RuleAllow},
 		"work over the bound":            {edit: func(r *policy.Request) { r.Width, r.Height, r.Count, r.Steps = 2048, 2048, 4, 101 }, rule: policy.RuleWork},
 		"work bounded by the operator":   {cfg: policy.Config{MaxWork: 1 << 20}, rule: policy.RuleWork},
+		"a video of 291 frames":          {edit: video(1280, 720, 291, 20), rule: policy.RuleAllow},
+		"a video over the bound":         {edit: video(1280, 720, 292, 20), rule: policy.RulePixels},
+		"a frame at the bound":           {edit: video(4096, 4096, 16, 20), rule: policy.RuleAllow},
+		"a frame over the bound":         {edit: video(4096, 4097, 2, 20), rule: policy.RulePixels},
+		"a frame of another pass":        {edit: func(r *policy.Request) { r.Count, r.Frames, r.Pixels = 10, 10, 167_772_170 }, rule: policy.RulePixels},
+		"one frame is a picture":         {edit: video(2048, 2049, 1, 20), rule: policy.RuleAllow},
+		"one frame, four pictures":       {edit: func(r *policy.Request) { video(2048, 2049, 1, 20)(r); r.Count = 4 }, rule: policy.RulePixels},
+		"frames of many videos":          {edit: func(r *policy.Request) { video(1280, 720, 100, 20)(r); r.Count = 300 }, rule: policy.RulePixels},
+		"work of a video at the bound":   {edit: video(4096, 4096, 16, 100), rule: policy.RuleAllow},
+		"work of a video over it":        {edit: video(4096, 4096, 16, 101), rule: policy.RuleWork},
+		"videos bounded by the operator": {cfg: policy.Config{MaxVideoPixels: 1 << 20}, edit: video(512, 512, 5, 1), rule: policy.RulePixels},
+		"video work by the operator":     {cfg: policy.Config{MaxVideoWork: 1 << 20}, edit: video(512, 512, 4, 2), rule: policy.RuleWork},
+		"frames negative, T32":           {edit: func(r *policy.Request) { r.Frames = -1 }, rule: policy.RuleSize},
+		"frames overflow, T32":           {edit: video(1<<31, 1<<31, 1<<31, 1), rule: policy.RulePixels},
 		"count not told is one":          {edit: func(r *policy.Request) { r.Width, r.Height, r.Count = 1<<13, 1<<13, 0 }, rule: policy.RulePixels},
 		"width negative, T32":            {edit: func(r *policy.Request) { r.Width = -1 }, rule: policy.RuleSize},
 		"steps negative, T32":            {edit: func(r *policy.Request) { r.Steps = -1 }, rule: policy.RuleSize},
@@ -102,6 +116,14 @@ func TestDecide(t *testing.T) {
 				t.Error("a denial without a reason")
 			}
 		})
+	}
+}
+
+// video makes a request one for a video.
+func video(width, height, frames, steps int) func(*policy.Request) {
+	return func(r *policy.Request) {
+		r.Width, r.Height, r.Count, r.Frames, r.Steps = width, height, frames, frames, steps
+		r.Pixels = 0 // what width, height and count say
 	}
 }
 
@@ -196,7 +218,7 @@ func TestDecide_POL01_denialsNeverAllowMore(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		wide := drawConfig(t)
 		narrow := wide
-		switch rapid.IntRange(0, 4).Draw(t, "which") {
+		switch rapid.IntRange(0, 5).Draw(t, "which") {
 		case 0:
 			narrow.ModelDeny = append(slices.Clone(wide.ModelDeny), drawGlob(t))
 		case 1:
@@ -208,6 +230,8 @@ func TestDecide_POL01_denialsNeverAllowMore(t *testing.T) {
 			wide.MaxPixels = 1 << 21
 		case 4:
 			narrow.MaxNodes, wide.MaxNodes = 1, 2
+		case 5:
+			narrow.MaxVideoPixels, wide.MaxVideoPixels = 1<<20, 1<<21
 		}
 		w, err := policy.New(wide)
 		if err != nil {
@@ -260,6 +284,7 @@ func drawRequest(t *rapid.T) policy.Request {
 		Count:     rapid.IntRange(0, 5).Draw(t, "count"),
 		Steps:     rapid.IntRange(0, 200).Draw(t, "steps"),
 	}
+	req.Frames = rapid.IntRange(0, 2).Draw(t, "frames")
 	if rapid.Bool().Draw(t, "fitting") {
 		req.Tool, req.Scope = "generate", policy.ImageGenerate
 	}

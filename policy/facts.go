@@ -37,6 +37,7 @@ var factTable = map[string]func(*facts) any{
 	"width":     func(f *facts) any { return int64(f.req.Width) },
 	"height":    func(f *facts) any { return int64(f.req.Height) },
 	"count":     func(f *facts) any { return int64(f.req.Count) },
+	"frames":    func(f *facts) any { return int64(f.req.Frames) },
 	"steps":     func(f *facts) any { return int64(f.req.Steps) },
 	"pixels":    func(f *facts) any { return f.req.Pixels },
 	"cost":      func(f *facts) any { return f.req.Cost },

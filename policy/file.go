@@ -72,9 +72,11 @@ type Constraint struct {
 
 // BoundsFile are upper bounds of one job, as in [Config]; the smaller one holds. 0 does not bound.
 type BoundsFile struct {
-	Nodes  int   `yaml:"nodes"`
-	Pixels int64 `yaml:"pixels"`
-	Work   int64 `yaml:"work"`
+	Nodes       int   `yaml:"nodes"`
+	Pixels      int64 `yaml:"pixels"`
+	Work        int64 `yaml:"work"`
+	VideoPixels int64 `yaml:"video_pixels"`
+	VideoWork   int64 `yaml:"video_work"`
 }
 
 // LimitsFile are limits of principals; a principal's own go before its role's.
@@ -230,7 +232,7 @@ func (f *File) checkGlobs() (faults []error) {
 }
 
 func (f *File) checkNumbers() (faults []error) {
-	if min(int64(f.Bounds.Nodes), f.Bounds.Pixels, f.Bounds.Work) < 0 {
+	if b := f.Bounds; min(int64(b.Nodes), b.Pixels, b.Work, b.VideoPixels, b.VideoWork) < 0 {
 		faults = append(faults, errors.New("bounds: a bound cannot be negative; leave it out, or write 0, for none"))
 	}
 	check := func(where string, l Limits) {

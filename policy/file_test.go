@@ -77,6 +77,7 @@ func TestDecide_POL01_file(t *testing.T) {
 		"by time":                      {rules: `[{id: all, effect: allow}, {id: night, effect: deny, when: 'now.getHours("Europe/Berlin") >= 22'}]`, edit: func(r *policy.Request) { r.Now = 1_790_024_400 }, rule: "night"},
 		"by class":                     {rules: `[{id: all, effect: allow}, {id: noks, effect: deny, when: '"KSampler" in classes'}]`, rule: "noks"},
 		"by model":                     {rules: `[{id: all, effect: allow}, {id: xl, effect: deny, when: 'models.exists(m, m.startsWith("sd_xl"))'}]`, rule: "xl"},
+		"by frames":                    {rules: `[{id: all, effect: allow}, {id: long, effect: deny, when: "frames > 81"}]`, edit: video(64, 64, 82, 1), rule: "long"},
 		"by way in":                    {rules: `[{id: local, effect: allow, when: 'transport == "stdio" && method == "stdio"'}]`, edit: func(r *policy.Request) { r.Transport, r.Method = "stdio", "stdio" }, rule: "local", allow: true},
 	}
 	for name, tt := range tests {
@@ -181,7 +182,7 @@ principals: {anna: painter, ben: admin, "*": viewer}
 limits:
   roles: {painter: {generate_per_minute: 5, work_per_hour: 100}}
   principals: {anna: {generate_per_minute: 7}}
-bounds: {nodes: 3, pixels: 1048576}
+bounds: {nodes: 3, pixels: 1048576, video_pixels: 2097152, video_work: 20971520}
 `)
 	for name, want := range map[string]policy.Role{"anna": "painter", "ben": policy.Admin, "eve": policy.Viewer} {
 		if role, told := r.RoleOf(name); role != want || !told {
@@ -204,6 +205,15 @@ bounds: {nodes: 3, pixels: 1048576}
 	req.Pixels = 1048577
 	if d := r.Decide(t.Context(), req); d.Rule != policy.RulePixels {
 		t.Errorf("the file's bound does not hold: %+v", d)
+	}
+	for rule, edit := range map[string]func(*policy.Request){
+		"all": video(512, 512, 8, 10), policy.RulePixels: video(512, 512, 9, 1), policy.RuleWork: video(512, 512, 8, 11),
+	} {
+		req = good()
+		edit(&req)
+		if d := r.Decide(t.Context(), req); d.Rule != rule {
+			t.Errorf("a video is judged %+v, want %s", d, rule)
+		}
 	}
 	if role, told := load(t, anything).RoleOf("anna"); told {
 		t.Errorf("a file without principals tells of %s", role)

@@ -75,7 +75,8 @@ type Request struct {
 	Nodes     []Node
 	Width     int            // of one output picture, pixels; 0 where there is none
 	Height    int            // likewise
-	Count     int            // pictures
+	Count     int            // pictures; of a video every one of its frames
+	Frames    int            // pictures that make one video; 0 where none is made
 	Steps     int            // sampling steps of one picture, all passes together
 	Pixels    int64          // width × height × count of the largest pass
 	Cost      float64        // megapixel-steps of the whole job

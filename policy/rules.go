@@ -16,6 +16,9 @@ const (
 	DefaultMaxNodes  = 512           // LIMITS__GRAPH_NODES
 	DefaultMaxPixels = 16_777_216    // LIMITS__JOB_PIXELS: four pictures of 2048 × 2048
 	DefaultMaxWork   = 1_677_721_600 // LIMITS__WORK_UNITS: those in 100 steps
+
+	DefaultMaxVideoPixels = 268_435_456    // LIMITS__VIDEO_PIXELS: 291 frames of 1280 × 720
+	DefaultMaxVideoWork   = 26_843_545_600 // LIMITS__VIDEO_WORK_UNITS: those in 100 steps
 )
 
 // Config are the operator's settings; the zero value is the built-in policy.
@@ -33,6 +36,9 @@ type Config struct {
 	MaxNodes              int      // of one graph; 0 means [DefaultMaxNodes]
 	MaxPixels             int64    // of one job, all pictures together; 0 means [DefaultMaxPixels]
 	MaxWork               int64    // pixels × steps of one job; 0 means [DefaultMaxWork]
+	// MaxVideoPixels and MaxVideoWork take the place of these two for a job that makes a video, all frames together; 0 means the defaults.
+	// MaxPixels holds for each frame then.
+	MaxVideoPixels, MaxVideoWork int64
 }
 
 // Rules are a compiled policy. They are immutable. The zero value denies everything.
@@ -59,6 +65,8 @@ func Load(cfg Config, file *File) (*Rules, error) {
 	n.MaxNodes = lesser(n.MaxNodes, file.Bounds.Nodes)
 	n.MaxPixels = lesser(n.MaxPixels, file.Bounds.Pixels)
 	n.MaxWork = lesser(n.MaxWork, file.Bounds.Work)
+	n.MaxVideoPixels = lesser(n.MaxVideoPixels, file.Bounds.VideoPixels)
+	n.MaxVideoWork = lesser(n.MaxVideoWork, file.Bounds.VideoWork)
 	c, err := compile(file)
 	if err = errors.Join(n.validate(), err); err != nil {
 		return nil, err
@@ -96,10 +104,14 @@ func (c Config) normal() Config {
 		MaxNodes:          c.MaxNodes,
 		MaxPixels:         c.MaxPixels,
 		MaxWork:           c.MaxWork,
+		MaxVideoPixels:    c.MaxVideoPixels,
+		MaxVideoWork:      c.MaxVideoWork,
 	}
 	n.MaxNodes = orElse(n.MaxNodes, DefaultMaxNodes)
 	n.MaxPixels = orElse(n.MaxPixels, DefaultMaxPixels)
 	n.MaxWork = orElse(n.MaxWork, DefaultMaxWork)
+	n.MaxVideoPixels = orElse(n.MaxVideoPixels, DefaultMaxVideoPixels)
+	n.MaxVideoWork = orElse(n.MaxVideoWork, DefaultMaxVideoWork)
 	return n
 }
 
@@ -138,7 +150,7 @@ func (c Config) validate() error {
 	if slices.Contains(c.DeniedPrincipals, "") {
 		errs = append(errs, errors.New("denied principals: an empty name denies nobody"))
 	}
-	if c.MaxNodes < 0 || c.MaxPixels < 0 || c.MaxWork < 0 {
+	if c.MaxNodes < 0 || min(c.MaxPixels, c.MaxWork, c.MaxVideoPixels, c.MaxVideoWork) < 0 {
 		errs = append(errs, errors.New("bounds of nodes, pixels and work cannot be negative"))
 	}
 	return errors.Join(errs...)

@@ -218,7 +218,7 @@ func (p *prepared) request() policy.Request {
 	})
 	return policy.Request{
 		Models: models, Nodes: p.nodes, Width: p.weight.Width, Height: p.weight.Height, Count: p.weight.Count, Steps: p.weight.Steps,
-		Pixels: p.weight.Pixels,
+		Pixels: p.weight.Pixels, Frames: p.weight.Frames,
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/comfygate/comfygate/comfy"
 	"github.com/comfygate/comfygate/comfy/emulator"
 	"github.com/comfygate/comfygate/comfy/workflow"
 	"github.com/comfygate/comfygate/comfy/workflow/library"
@@ -258,6 +259,22 @@ func TestRunWorkflow_AUD12_plan(t *testing.T) {
 	}
 	if c := p.Cost(); c.Work != 6 || !c.Place || c.Tokens != 1 { // 1024 × 512 × 10
 		t.Errorf("cost %+v", c)
+	}
+}
+
+// What makes a video is judged as one: by all its frames and by each.
+func TestRunWorkflow_video(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	whole := func(name string) comfy.Input { return comfy.Input{Name: name, Type: "INT", Required: true} }
+	b.server.info.Classes["EmptyHunyuanLatentVideo"] = &comfy.Class{
+		Name: "EmptyHunyuanLatentVideo", Module: "comfy_extras.nodes_hunyuan", OutputNode: true,
+		Inputs:  []comfy.Input{whole("width"), whole("height"), whole("length"), whole("batch_size")},
+		Outputs: []comfy.Port{{Name: "LATENT", Type: "LATENT"}},
+	}
+	p := b.plan(t, "run_workflow", `{"graph":{"1":{"class_type":"EmptyHunyuanLatentVideo","inputs":{"width":640,"height":480,"length":81,"batch_size":1}}}}`)
+	if r := p.Policy(); r.Frames != 81 || r.Count != 81 || r.Pixels != 640*480*81 {
+		t.Errorf("policy sees %d frames, %d pictures, %d pixels", r.Frames, r.Count, r.Pixels)
 	}
 }
 

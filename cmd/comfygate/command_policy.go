@@ -207,6 +207,7 @@ func (c *policyExplainCommand) graph(p *process, req *policy.Request) (err error
 	weight := workflow.Weigh(made.Graph, info, nil)
 	req.Nodes, req.Models = workflow.Nodes(made.Graph, info), append(req.Models, workflow.Models(made.Graph, info)...)
 	req.Width, req.Height, req.Count, req.Steps, req.Pixels = weight.Width, weight.Height, weight.Count, weight.Steps, weight.Pixels
+	req.Frames = weight.Frames
 	req.Cost = cmp.Or(c.Cost, float64(weight.Work)/1e6)
 	return nil
 }

@@ -25,6 +25,8 @@ func policySettings(cfg config.Config) policy.Config {
 		MaxNodes:          cfg.Limits.GraphNodes,
 		MaxPixels:         cfg.Limits.JobPixels,
 		MaxWork:           cfg.Limits.WorkUnits,
+		MaxVideoPixels:    cfg.Limits.VideoPixels,
+		MaxVideoWork:      cfg.Limits.VideoWorkUnits,
 	}
 }
 

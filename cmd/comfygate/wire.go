@@ -394,6 +394,7 @@ func (h *house) settings() tools.Settings {
 		Figures: map[string]int64{
 			"memory_bytes": debug.SetMemoryLimit(-1), "image_bytes": l.ImageBytes, "request_bytes": l.RequestBytes,
 			"job_pixels": l.JobPixels, "work_units": l.WorkUnits, "graph_nodes": int64(l.GraphNodes),
+			"video_pixels": l.VideoPixels, "video_work_units": l.VideoWorkUnits,
 			"jobs_per_principal": int64(l.JobsPerPrincipal), "jobs_in_flight": int64(l.JobsInFlight),
 			"calls": int64(l.Calls), "calls_per_principal": int64(l.CallsPerPrincipal), "body_bytes": l.BodyBytes,
 			"job_timeout_seconds": int64(h.cfg.Jobs.Timeout / time.Second),

@@ -13,7 +13,7 @@ func facts() map[string]any {
 		"principal": "anna", "role": "operator", "scopes": []string{"image:generate"}, "method": "token", "transport": "http",
 		"tool": "generate", "args": map[string]any{"prompt": "a cat", "width": int64(1024), "cfg": 3.5, "loras": []any{map[string]any{"name": "x"}}},
 		"models": []string{"sdxl/base.safetensors"}, "classes": []string{"KSampler", "SaveImage"}, "modules": []string{"nodes"},
-		"nodes": int64(7), "width": int64(1024), "height": int64(768), "count": int64(2), "steps": int64(20),
+		"nodes": int64(7), "width": int64(1024), "height": int64(768), "count": int64(2), "frames": int64(0), "steps": int64(20),
 		"pixels": int64(1024 * 768 * 2), "cost": 31.5, "now": condition.Timestamp(1_790_000_000),
 	}
 }
