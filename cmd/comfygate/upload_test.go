@@ -12,6 +12,7 @@ import (
 	"image/color"
 	"image/png"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -304,6 +305,25 @@ func TestSec_SC21_proxy(t *testing.T) {
 	} {
 		if !contains(conf, want) {
 			t.Errorf("the proxy's configuration lacks %q", want)
+		}
+	}
+}
+
+// Links begin with the public address; without one there are links only on a listener of this machine.
+func TestLinkURL(t *testing.T) {
+	t.Parallel()
+	addr := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 7861}
+	for name, tc := range map[string]struct {
+		public   string
+		loopback bool
+		want     string
+	}{
+		"public": {"https://gate.example", false, "https://gate.example/uploads/x"}, "both": {"https://gate.example", true, "https://gate.example/uploads/x"},
+		"loopback": {"", true, "http://127.0.0.1:7861/uploads/x"}, "neither": {"", false, ""},
+	} {
+		url := linkURL(config.Config{HTTP: config.HTTP{PublicURL: tc.public}}, addr, tc.loopback)
+		if (url == nil) != (tc.want == "") || url != nil && url("/uploads/x") != tc.want {
+			t.Errorf("%s: %v", name, url != nil)
 		}
 	}
 }
