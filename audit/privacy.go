@@ -60,7 +60,7 @@ func (p Privacy) withDefaults(logPrompts bool) (Privacy, error) {
 const (
 	tenantDir  = "tenants"
 	tenantInfo = "comfygate audit tenant"
-	maxTenants = 4096 // whose keys are remembered; more are read again
+	maxTenants = 512 // whose keys are remembered; more are read again
 )
 
 // A keyring has the principals' keys. It is safe for concurrent use.

@@ -2,10 +2,12 @@ package audit_test
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -119,4 +121,63 @@ func TestAUD14_removed_by_hand(t *testing.T) {
 			t.Errorf("found %v", err)
 		}
 	})
+}
+
+// T64: writers, rotations, retention, checkpoints, a verifier and a reader at once.
+func TestT64_everything_at_once(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	l := open(t, data, func(c *audit.Config) {
+		lazily(c)
+		c.MaxBytes, c.RetainBytes, c.CheckpointEvery = 64<<10, 256<<10, 10*time.Millisecond
+	})
+	var writers, readers sync.WaitGroup
+	done := make(chan struct{})
+	for w := range 8 {
+		writers.Go(func() {
+			for i := range 150 {
+				intent, outcome := call(strconv.Itoa(w) + "." + strconv.Itoa(i))
+				outcome.Params = map[string]any{"pad": strings.Repeat("x", 700)}
+				if err := errors.Join(l.Append(t.Context(), intent), l.AppendReserved(t.Context(), outcome)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for _, read := range []func(){
+		func() { verified(t, data) },
+		func() {
+			var last uint64
+			for e, err := range audit.Records(data, audit.Filter{}) {
+				if err != nil || e.Seq <= last {
+					t.Errorf("record %d after %d, %v", e.Seq, last, err)
+				}
+				last = e.Seq
+			}
+		},
+		func() {
+			if b, err := audit.LastCheckpoint(data, "001"); err == nil && len(b) == 0 {
+				t.Error("an empty checkpoint")
+			}
+		},
+	} {
+		readers.Go(func() {
+			for running := true; running; {
+				select {
+				case <-done:
+					running = false
+				default:
+				}
+				read()
+			}
+		})
+	}
+	writers.Wait()
+	close(done)
+	readers.Wait()
+	eventually(t, "old segments to go", func() bool { return !strings.HasSuffix(segments(t, data)[0], "0001.jsonl") })
+	l.stop(t)
+	if report := verified(t, data); len(report.Findings) > 0 || report.Slots[0].First == 1 {
+		t.Errorf("the report says %+v %v", report.Slots[0], report.Findings)
+	}
 }

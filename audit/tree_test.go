@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -159,11 +160,11 @@ func TestAUD11_when(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		data := t.TempDir()
-		published := 0
+		var published atomic.Int32
 		l := open(t, data, func(c *audit.Config) {
 			lazily(c)
 			c.CheckpointRecords, c.CheckpointEvery = 2000, time.Hour
-			c.Checkpointed = func(string) { published++ }
+			c.Checkpointed = func(string) { published.Add(1) }
 		})
 		say := func(n int) {
 			for range n {
@@ -172,27 +173,27 @@ func TestAUD11_when(t *testing.T) {
 			synctest.Wait()
 		}
 		say(100)
-		if published != 0 {
+		if published.Load() != 0 {
 			t.Fatal("a checkpoint too early")
 		}
 		time.Sleep(10 * time.Minute)
 		say(2000)
-		if published != 1 {
-			t.Fatalf("%d checkpoints after 2,100 records", published)
+		if published.Load() != 1 {
+			t.Fatalf("%d checkpoints after 2,100 records", published.Load())
 		}
 		say(5000) // within the same second
-		if published != 1 {
-			t.Fatalf("%d checkpoints within a second", published)
+		if published.Load() != 1 {
+			t.Fatalf("%d checkpoints within a second", published.Load())
 		}
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if published != 2 {
-			t.Fatalf("%d checkpoints after an hour", published)
+		if published.Load() != 2 {
+			t.Fatalf("%d checkpoints after an hour", published.Load())
 		}
 		time.Sleep(5 * time.Hour)
 		synctest.Wait()
-		if published != 2 {
-			t.Fatalf("%d checkpoints of nothing new", published)
+		if published.Load() != 2 {
+			t.Fatalf("%d checkpoints of nothing new", published.Load())
 		}
 		l.stop(t)
 		if got := sizes(t, data); len(got) != 3 || got[2] != 7102 {
