@@ -272,7 +272,7 @@ func makes(words []string) string {
 		makes string
 		marks []string
 	}{
-		{makesVideo, []string{"video", "animated"}},
+		{makesVideo, []string{"video", "animat"}},
 		{makesAudio, []string{"audio", " music"}},
 		{makes3D, []string{"3d", "glb", "mesh"}},
 		{makesPicture, []string{"image"}},

@@ -1,6 +1,7 @@
 package tools_test
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -56,7 +57,7 @@ func TestListWorkflows(t *testing.T) {
 				t.Fatal(err)
 			}
 			all := h.listed(t, `{}`)
-			if all.Total != 7 || len(all.Workflows) != 7 || all.Unopened != 0 || all.Workflows[0].Name != "zz_blue" {
+			if all.Total != 8 || len(all.Workflows) != 8 || all.Unopened != 0 || all.Workflows[0].Name != "zz_blue" {
 				t.Fatalf("%d of %d, %v", len(all.Workflows), all.Total, all.names())
 			}
 			for _, w := range all.Workflows {
@@ -64,11 +65,11 @@ func TestListWorkflows(t *testing.T) {
 				if w.Installed == nil || *w.Installed != ready || (len(w.Missing) > 0) == ready || w.Denied != "" || w.Fault != "" {
 					t.Errorf("%+v", w)
 				}
-				if makes := map[bool]string{true: "text", false: "picture"}[w.Name == "join_words"]; w.Makes != makes {
+				if makes := cmp.Or(map[string]string{"join_words": "text", "turning_picture": "video"}[w.Name], "picture"); w.Makes != makes {
 					t.Errorf("%s makes %s", w.Name, w.Makes)
 				}
 			}
-			if ready := all.Workflows[:4]; slices.ContainsFunc(ready, func(w listedWorkflow) bool { return !*w.Installed }) {
+			if ready := all.Workflows[:5]; slices.ContainsFunc(ready, func(w listedWorkflow) bool { return !*w.Installed }) {
 				t.Errorf("not those first that can run: %v", all.names())
 			}
 			for args, want := range map[string][]string{
@@ -76,7 +77,8 @@ func TestListWorkflows(t *testing.T) {
 				`{"search":"frame turn"}`:             {"turn_and_frame"},
 				`{"search":"blue"}`:                   {"zz_blue"},
 				`{"kind":"text"}`:                     {"join_words"},
-				`{"kind":"video"}`:                    nil,
+				`{"kind":"video"}`:                    {"turning_picture"},
+				`{"kind":"3d"}`:                       nil,
 				`{"installed":true,"kind":"picture"}`: {"zz_blue", "upscale_picture", "turn_and_frame"},
 				`{"installed":false}`:                 {"text_to_picture", "picture_to_picture", "two_stage_picture"},
 				`{"installed":false,"limit":1}`:       {"text_to_picture"},
