@@ -9,10 +9,10 @@ demo: build ## make a picture with the embedded ComfyUI, through MCP, into demo-
 	./bin/comfygate demo
 
 build: ## the binary, bin/comfygate
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/comfygate ./cmd/comfygate
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags="-s -w" -o bin/comfygate ./cmd/comfygate
 
 install: ## the binary, into Go's bin folder
-	CGO_ENABLED=0 $(GO) install -trimpath ./cmd/comfygate
+	CGO_ENABLED=0 $(GO) install -trimpath -ldflags="-s -w" ./cmd/comfygate
 
 ##@ Work on it
 test: ## every test, with the race detector, in random order

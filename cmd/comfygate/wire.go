@@ -346,7 +346,17 @@ func (h *house) serveTools(ctx context.Context, linkURL func(path string) string
 	if err != nil {
 		return err
 	}
+	h.tidyUp()
 	return h.watch.begin(ctx, h)
+}
+
+// tidyUp gives back what starting left behind, once the first calls are answered: a server that waits should be small.
+func (h *house) tidyUp() {
+	timer := time.AfterFunc(time.Second, debug.FreeOSMemory)
+	h.later("memory of the start", func(context.Context) error {
+		timer.Stop()
+		return nil
+	})
 }
 
 // openLibrary opens the folder of saved workflows, if there is one.
