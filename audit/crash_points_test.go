@@ -55,7 +55,7 @@ func (m *mine) due(op, name string) bool {
 	return m.left == -1
 }
 
-func (m *mine) explode() {
+func (*mine) explode() {
 	if p, err := os.FindProcess(os.Getpid()); err == nil {
 		_ = p.Kill()
 	}
@@ -154,7 +154,7 @@ func TestT61_crash_points(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv("E2E_CRASH_RUNS")); err == nil { //nolint:forbidigo // of the Makefile
 		runs, stride = n, 1
 	}
-	r := rand.New(rand.NewPCG(61, 61)) //nolint:gosec // seeded, so that a failure can be had again
+	r := rand.New(rand.NewPCG(61, 61)) // seeded, so that a failure can be had again
 	data := t.TempDir()
 	killed := 0
 	for run := range runs {

@@ -323,14 +323,7 @@ func (c *auditStatsCommand) Run(p *process) error {
 	if err != nil {
 		return err
 	}
-	counts := map[string]map[string]int{}
-	names := []string{"kind", "event", "severity", "principal", "tool", "decision", "status", "code"}
-	for _, n := range names {
-		counts[n] = map[string]int{}
-	}
-	var records, pictures int
-	var cost float64
-	var from, to time.Time
+	t := newTally()
 	for e, err := range audit.Records(cfg.Storage.Dir, filter) {
 		if errors.Is(err, os.ErrNotExist) {
 			return noRecord(cfg)
@@ -338,31 +331,70 @@ func (c *auditStatsCommand) Run(p *process) error {
 		if err != nil {
 			return err
 		}
-		if records++; records == 1 {
-			from = e.Time
-		}
-		to = e.Time
-		if e.Kind == audit.JobEnd {
-			pictures += len(e.Outputs)
-			cost += e.Cost
-		}
-		for i, v := range []string{string(e.Kind), e.Name, e.Severity, e.Principal, e.Tool, e.Decision, e.Status, e.Code} {
-			if m := counts[names[i]]; v != "" && (m[v] > 0 || len(m) < maxCounted) {
-				m[v] += max(1, e.Count*decided(e.Kind))
-			}
+		t.add(&e.Record)
+	}
+	return t.print(p.stdout)
+}
+
+// tallied are the fields whose values are counted.
+var tallied = [...]struct { //nolint:gochecknoglobals // an immutable table
+	name string
+	of   func(*audit.Record) string
+}{
+	{"kind", func(r *audit.Record) string { return string(r.Kind) }},
+	{"event", func(r *audit.Record) string { return r.Name }},
+	{"severity", func(r *audit.Record) string { return r.Severity }},
+	{"principal", func(r *audit.Record) string { return r.Principal }},
+	{"tool", func(r *audit.Record) string { return r.Tool }},
+	{"decision", func(r *audit.Record) string { return r.Decision }},
+	{"status", func(r *audit.Record) string { return r.Status }},
+	{"code", func(r *audit.Record) string { return r.Code }},
+}
+
+// A tally counts records.
+type tally struct {
+	records, results int
+	cost             float64 // megapixel-steps
+	from, to         time.Time
+	counts           [len(tallied)]map[string]int
+}
+
+func newTally() *tally {
+	t := &tally{}
+	for i := range t.counts {
+		t.counts[i] = map[string]int{}
+	}
+	return t
+}
+
+func (t *tally) add(r *audit.Record) {
+	if t.records++; t.records == 1 {
+		t.from = r.Time
+	}
+	t.to = r.Time
+	if r.Kind == audit.JobEnd {
+		t.results += len(r.Outputs)
+		t.cost += r.Cost
+	}
+	for i, f := range tallied {
+		v := f.of(r)
+		if m := t.counts[i]; v != "" && (m[v] > 0 || len(m) < maxCounted) {
+			m[v] += max(1, r.Count*decided(r.Kind))
 		}
 	}
-	fmt.Fprintf(p.stdout, "%d records", records)
-	if records > 0 {
-		fmt.Fprintf(p.stdout, " from %s to %s, %d results of jobs, %.1f megapixel-steps", from.Format(time.RFC3339), to.Format(time.RFC3339), pictures, cost)
+}
+
+func (t *tally) print(out io.Writer) error {
+	fmt.Fprintf(out, "%d records", t.records)
+	if t.records > 0 {
+		fmt.Fprintf(out, " from %s to %s, %d results of jobs, %.1f megapixel-steps", t.from.Format(time.RFC3339), t.to.Format(time.RFC3339), t.results, t.cost)
 	}
-	fmt.Fprintln(p.stdout)
-	w := tabwriter.NewWriter(p.stdout, 0, 4, 2, ' ', 0)
-	for _, n := range names {
-		for _, v := range slices.SortedFunc(maps.Keys(counts[n]), func(a, b string) int {
-			return cmp.Or(counts[n][b]-counts[n][a], cmp.Compare(a, b))
-		}) {
-			fmt.Fprintf(w, "%s\t%s\t%d\n", n, plain(v), counts[n][v])
+	fmt.Fprintln(out)
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	for i, f := range tallied {
+		m := t.counts[i]
+		for _, v := range slices.SortedFunc(maps.Keys(m), func(a, b string) int { return cmp.Or(m[b]-m[a], cmp.Compare(a, b)) }) {
+			fmt.Fprintf(w, "%s\t%s\t%d\n", f.name, plain(v), m[v])
 		}
 	}
 	return w.Flush()
