@@ -143,7 +143,7 @@ func (c Config) validate() error {
 		}
 	}
 	for _, tool := range c.DisabledTools {
-		if _, known := toolScopes[tool]; !known {
+		if ScopeOf(tool) == "" {
 			errs = append(errs, fmt.Errorf("disabled tools: there is no tool %q; the tools are %s", tool, strings.Join(Tools(), ", ")))
 		}
 	}

@@ -126,7 +126,7 @@ func ownSchema(in library.Input, g comfy.Graph) (schema, bool) {
 	if s.Type == "integer" || s.Type == "number" {
 		s.narrow(in.Min, in.Max)
 	}
-	if len(in.Options) > 0 && s.Type == "string" {
+	if len(in.Options) > 0 && s.Type == "string" && kind != workflow.OfferModel { // which of them there are, policy says at each call
 		s = schema{Type: "string", Description: s.Description, Enum: in.Options, Examples: []any{in.Options[0]}}
 	}
 	return s, ok

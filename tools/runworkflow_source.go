@@ -74,7 +74,7 @@ func (e *Env) source(ctx context.Context, c Caller, w workflowArg) (source, erro
 			return source{}, err
 		}
 	}
-	return e.template(ctx, w.Workflow)
+	return e.template(ctx, c, w.Workflow)
 }
 
 func isGiven(raw json.RawMessage) bool { return len(raw) > 0 && string(raw) != "null" }
@@ -92,7 +92,7 @@ func allowedBy(c Caller, e library.Entry) error {
 }
 
 // template reads a workflow that the server ships.
-func (e *Env) template(ctx context.Context, name string) (source, error) {
+func (e *Env) template(ctx context.Context, c Caller, name string) (source, error) {
 	var (
 		index []comfy.Template
 		s     = source{from: fromTemplate}
@@ -113,19 +113,21 @@ func (e *Env) template(ctx context.Context, name string) (source, error) {
 	case err != nil && !errors.Is(err, comfy.ErrNoTemplate):
 		return source{}, err
 	case s.data == nil:
-		return source{}, &WorkflowUnknownError{name, e.similar(name, index)}
+		return source{}, &WorkflowUnknownError{name, e.similar(c, name, index)}
 	}
 	return s, nil
 }
 
-// similar returns names that hold a word of one that is not there.
-func (e *Env) similar(name string, index []comfy.Template) (names []string) {
+// similar returns names that hold a word of one that is not there, of workflows that are there for the caller.
+func (e *Env) similar(c Caller, name string, index []comfy.Template) (names []string) {
 	all := make([]string, 0, len(index))
 	if e.Library != nil {
 		saved, err := e.Library.List()
 		if err == nil {
 			for _, entry := range saved {
-				all = append(all, entry.Name)
+				if allowedBy(c, entry) == nil {
+					all = append(all, entry.Name)
+				}
 			}
 		}
 	}

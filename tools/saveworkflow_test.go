@@ -145,6 +145,10 @@ func TestSavedWorkflow_scopes(t *testing.T) {
 	if err := firstOf(h.call(t.Context(), t, admin, "run_workflow", `{"workflow":"ours","wait_seconds":60}`)); err != nil {
 		t.Errorf("%v", err)
 	}
+	var unknown *tools.WorkflowUnknownError
+	if err := firstOf(h.call(t.Context(), t, callerOf("ann"), "run_workflow", `{"workflow":"our"}`)); !errors.As(err, &unknown) || slices.Contains(unknown.Close, "ours") {
+		t.Errorf("similar names: %v", err)
+	}
 	if r := h.must(t, "ann", "list_workflows", `{}`); strings.Contains(r.Text, `"ours"`) {
 		t.Errorf("%s", r.Text)
 	}
