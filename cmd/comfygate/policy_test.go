@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 
@@ -29,32 +28,23 @@ func TestSec_SC43_policyWithoutRestart(t *testing.T) {
 	a := w.stdio(t)
 	a.picture(t, "a cat")
 	offered := func(tool string) bool { return slices.Contains(a.tools(t), tool) }
-	until := func(what string, done func() bool) {
-		t.Helper()
-		for end := time.Now().Add(patience); !done(); time.Sleep(50 * time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatalf("%s: it does not come", what)
-			}
-		}
-	}
-
 	put(open + "disabled: {tools: [generate]}\n")
-	until("a tool is taken away", func() bool { return !offered("generate") })
+	eventually(t, "a tool is taken away", func() bool { return !offered("generate") })
 	a.refused(t, "generate", args{"prompt": "a cat"}, "POLICY_DENIED")
 	if !offered("status") {
 		t.Error("another tool is gone too")
 	}
 
 	put("version: 1\nrules: [{id: all, effect: alow}]\n")
-	until("a broken file is told", func() bool { return len(w.events(t, audit.PolicyRejected)) == 1 })
+	eventually(t, "a broken file is told", func() bool { return len(w.events(t, audit.PolicyRejected)) == 1 })
 	a.refused(t, "generate", args{"prompt": "a cat"}, "POLICY_DENIED")
 
 	put(open + `principals: {"*": viewer}` + "\n")
-	until("roles change", func() bool { return offered("status") && !offered("upscale") })
+	eventually(t, "roles change", func() bool { return offered("status") && !offered("upscale") })
 	a.refused(t, "generate", args{"prompt": "a cat"}, "POLICY_DENIED")
 
 	put(open)
-	until("all is as it was", func() bool { return offered("generate") })
+	eventually(t, "all is as it was", func() bool { return offered("generate") })
 	a.picture(t, "a cat")
 	a.end(t)
 	w.whole(t)
