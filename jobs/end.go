@@ -25,6 +25,8 @@ func endOf(err error) (State, error) {
 	switch {
 	case err == nil:
 		return Succeeded, nil
+	case errors.Is(err, ErrStopped):
+		return Cancelled, err
 	case errors.Is(err, errCancelled), errors.Is(err, errClosing):
 		if errors.Is(err, ErrUnverified) {
 			return Cancelled, ErrUnverified
@@ -42,7 +44,7 @@ func endOf(err error) (State, error) {
 func (m *Manager) finish(ctx context.Context, e *entry, err error) {
 	j := m.ending(e, err)
 	m.show(ctx, e, j)
-	m.record(ctx, j, e.spec.Cost)
+	m.record(ctx, j, e.spec.Cost, stopper(j.Err))
 	if e.spec.Settle != nil {
 		e.spec.Settle(settled(j, e.spec.Cost))
 	}
@@ -89,7 +91,7 @@ func (m *Manager) ending(e *entry, err error) Job {
 	return j
 }
 
-func (m *Manager) record(ctx context.Context, j Job, cost float64) {
+func (m *Manager) record(ctx context.Context, j Job, cost float64, by *Stopper) {
 	r := audit.Record{
 		Kind: audit.JobEnd, CallID: j.CallID, JobID: j.ID, Principal: j.Owner, Tool: j.Tool,
 		Status: string(j.State), PromptID: j.PromptID, Cost: settled(j, cost),
@@ -99,6 +101,9 @@ func (m *Manager) record(ctx context.Context, j Job, cost float64) {
 	}
 	if j.Err != nil {
 		r.Code = m.cfg.Code(j.Err)
+	}
+	if by != nil {
+		r.Detail = map[string]string{"by": by.Principal, "by_call": by.CallID}
 	}
 	if !j.Started.IsZero() {
 		r.DurationMS = time.Since(j.Started).Milliseconds()

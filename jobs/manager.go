@@ -18,12 +18,13 @@ type Manager struct {
 	turns   sync.Mutex // one hand-out of turns at a time
 	running sync.WaitGroup
 
-	mu     sync.Mutex
-	closed bool
-	live   map[string]*entry // jobs that have not ended, by key
-	placed map[string]int    // jobs at the servers, by owner
-	inAll  int               // jobs at the servers
-	ended  []ended           // oldest end first
+	mu       sync.Mutex
+	closed   bool
+	draining bool
+	live     map[string]*entry // jobs that have not ended, by key
+	placed   map[string]int    // jobs at the servers, by owner
+	inAll    int               // jobs at the servers
+	ended    []ended           // oldest end first
 }
 
 // An entry is a job that has not ended. The last group is guarded by Manager.mu.
@@ -104,6 +105,10 @@ func (m *Manager) add(ctx context.Context, e *entry) (err error) {
 	if m.closed {
 		m.mu.Unlock()
 		return ErrClosed
+	}
+	if err := m.admits(); err != nil {
+		m.mu.Unlock()
+		return err
 	}
 	m.live[e.key] = e
 	m.running.Add(1)

@@ -378,10 +378,22 @@ func jobRows() []row {
 			match:   is(jobs.ErrInterrupted),
 		},
 		{
+			code: "DRAINING", from: "jobs.ErrDraining", retryable: true,
+			meaning: "The operator has the server take in no new jobs at present. Those that run end, and what is there can still be read.",
+			advice:  "Try again later, or ask the operator.",
+			match:   drained,
+		},
+		{
 			code: "CANCEL_UNVERIFIED", from: "jobs.ErrUnverified",
 			meaning: "ComfyUI did not confirm that the job was stopped. It may still run there.",
 			advice:  "Ask status, or look at ComfyUI's own queue.",
 			match:   is(jobs.ErrUnverified),
+		},
+		{
+			code: "JOB_STOPPED", from: "jobs.ErrStopped",
+			meaning: "An operator of this server stopped the job.",
+			advice:  "Ask the operator before you try again.",
+			match:   is(jobs.ErrStopped),
 		},
 		{
 			code: "NO_OUTPUT", from: "jobs.NoOutputError",
@@ -398,6 +410,14 @@ func jobRows() []row {
 			}),
 		},
 	}
+}
+
+// drained says when to come again: nobody knows how long an operator takes, and a minute is no burden.
+func drained(err error) *wording {
+	if !errors.Is(err, jobs.ErrDraining) {
+		return nil
+	}
+	return &wording{after: time.Minute}
 }
 
 func pictureRows() []row {

@@ -129,6 +129,11 @@ func badValues() map[string]map[string][]string {
 			"output": {`""`, `"a b"`, `"<x>"`, "1", `"` + strings.Repeat("x", 61) + `"`},
 			"limit":  {"0", "-1", "51", "1.5", `"5"`, "null"},
 		},
+		"manage_queue": {
+			"action":    {`""`, `"List"`, `"drop"`, `"clear"`, "1", "null", `["list"]`},
+			"job_id":    append(idFaults(), `"`+jobID+`"`), // the last without interrupt
+			"principal": {`""`, "1", "null", `["ann"]`, `"` + strings.Repeat("x", 257) + `"`, `"a\u0000"`, `"a\u202eb"`, `"a\nb"`},
+		},
 		"list_models": {
 			"kind":   {`""`, `"Checkpoints"`, `"../loras"`, `"configs"`, "1"},
 			"search": {`""`, "1", "null", `"` + strings.Repeat("x", 101) + `"`},
@@ -160,7 +165,7 @@ func complete() map[string]string {
 	return map[string]string{
 		"generate": `"prompt":"a cat"`, "upscale": `"image":"` + imgID + `"`, "cancel": `"job_id":"` + jobID + `"`, "get_image": `"image":"` + imgID + `"`,
 		"upload_image": `"data":"iVBORw0KGgo="`, "run_workflow": `"workflow":"none"`, "check_workflow": `"workflow":"none"`,
-		"save_workflow": `"name":"a","graph":` + tinyGraph,
+		"save_workflow": `"name":"a","graph":` + tinyGraph, "manage_queue": `"action":"list"`,
 	}
 }
 

@@ -32,5 +32,6 @@ func All(env Env) ([]Tool, error) {
 		runWorkflowTool(e),
 		saveWorkflowTool(e),
 		describeNodesTool(e),
+		manageQueueTool(e),
 	}, own...), nil
 }

@@ -143,6 +143,7 @@ func TestCatalog_MCP22_definitions(t *testing.T) {
 		"describe_nodes": {policy.WorkflowRead, tools.Hints{ReadOnly: true, Idempotent: true, OpenWorld: true}, false, "status"},
 		"run_workflow":   {policy.WorkflowRun, tools.Hints{OpenWorld: true}, true, "generate"},
 		"save_workflow":  {policy.WorkflowWrite, tools.Hints{Destructive: true, Idempotent: true, OpenWorld: true}, false, "status"},
+		"manage_queue":   {policy.Operate, tools.Hints{Destructive: true, OpenWorld: true}, false, "status"},
 		"list_models":    {policy.ModelRead, tools.Hints{ReadOnly: true, Idempotent: true, OpenWorld: true}, false, "status"},
 	}
 	list := newBench(t, nil).list
@@ -153,6 +154,9 @@ func TestCatalog_MCP22_definitions(t *testing.T) {
 		w, toolset := want[tool.Name], "images"
 		if strings.HasSuffix(tool.Name, "_workflow") || strings.HasPrefix(string(w.scope), "workflow:") {
 			toolset = "workflows"
+		}
+		if w.scope == policy.Operate {
+			toolset = "operations"
 		}
 		if tool.Scope != w.scope || tool.Hints != w.hints || tool.Waits != w.waits || string(tool.Class) != w.class || tool.Toolset != toolset {
 			tool.Schema, tool.Output = nil, nil

@@ -67,6 +67,18 @@ type Jobs interface {
 	Watch(ctx context.Context, owner, id string, changed func(jobs.Job)) (jobs.Job, error)
 	Cancel(ctx context.Context, owner, id string) (jobs.Job, error)
 	Stats() jobs.Stats
+	Operate
+}
+
+// Operate is what operators need of [jobs.Manager] besides: jobs of others.
+type Operate interface {
+	All() []jobs.Job
+	Find(ctx context.Context, id string) (jobs.Job, error)
+	Stop(ctx context.Context, by jobs.Stopper, id string) (jobs.Job, error)
+	Drop(ctx context.Context, by jobs.Stopper, owner string) ([]jobs.Job, error)
+	Drain(ctx context.Context, by jobs.Stopper) ([]jobs.Job, error)
+	Resume()
+	Draining() error
 }
 
 // Pictures is what the tools need of [images.Store].
@@ -84,6 +96,8 @@ type Server interface {
 	Health() fleet.Health
 	// Read runs fn behind the circuit breaker.
 	Read(ctx context.Context, fn func(context.Context, Lists) error) error
+	// Free has it unload models and empty its caches, once its present job has ended.
+	Free(ctx context.Context) error
 }
 
 // Lists are the answers of a ComfyUI that change nothing. [comfy.Client] gives them, from caches.
@@ -106,6 +120,10 @@ type overFleet struct{ *fleet.Fleet }
 
 func (o overFleet) Read(ctx context.Context, fn func(context.Context, Lists) error) error {
 	return o.Do(ctx, func(ctx context.Context, c *comfy.Client) error { return fn(ctx, c) })
+}
+
+func (o overFleet) Free(ctx context.Context) error {
+	return o.Do(ctx, func(ctx context.Context, c *comfy.Client) error { return c.Free(ctx) })
 }
 
 // Catalog makes graphs. [workflow.Catalog] is one.

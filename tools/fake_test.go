@@ -180,6 +180,8 @@ type fakeJobs struct {
 	known     map[string]jobs.Job // by id
 	started   []jobs.Spec
 	cancelled []string
+	stoppers  []jobs.Stopper
+	draining  error
 	// watch plays what happens while somebody watches; nil: nothing does until the wait is over.
 	watch  func(ctx context.Context, j jobs.Job, changed func(jobs.Job)) jobs.Job
 	cancel func(ctx context.Context, j jobs.Job) (jobs.Job, error)
@@ -251,6 +253,53 @@ func (f *fakeJobs) Cancel(ctx context.Context, owner, id string) (jobs.Job, erro
 	}
 	return j, ctx.Err()
 }
+
+func (f *fakeJobs) All() (list []jobs.Job) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, j := range f.known {
+		if !j.Over() {
+			list = append(list, j)
+		}
+	}
+	slices.SortFunc(list, func(a, b jobs.Job) int { return strings.Compare(a.ID, b.ID) })
+	return list
+}
+
+func (f *fakeJobs) Find(ctx context.Context, id string) (jobs.Job, error) {
+	f.mu.Lock()
+	owner := f.known[id].Owner
+	f.mu.Unlock()
+	return f.Get(ctx, owner, id)
+}
+
+func (f *fakeJobs) Stop(ctx context.Context, by jobs.Stopper, id string) (jobs.Job, error) {
+	j, err := f.Find(ctx, id)
+	if err != nil {
+		return j, err
+	}
+	f.stoppers = append(f.stoppers, by)
+	return f.Cancel(ctx, j.Owner, id)
+}
+
+func (f *fakeJobs) Drop(ctx context.Context, by jobs.Stopper, owner string) (list []jobs.Job, err error) {
+	for _, j := range f.All() {
+		if j.State == jobs.Queued && (owner == "" || j.Owner == owner) {
+			one, late := f.Stop(ctx, by, j.ID)
+			list, err = append(list, one), errors.Join(err, late)
+		}
+	}
+	return list, err
+}
+
+func (f *fakeJobs) Drain(ctx context.Context, by jobs.Stopper) ([]jobs.Job, error) {
+	f.draining = jobs.ErrDraining
+	return f.Drop(ctx, by, "")
+}
+
+func (f *fakeJobs) Resume() { f.draining = nil }
+
+func (f *fakeJobs) Draining() error { return f.draining }
 
 func (*fakeJobs) Stats() jobs.Stats { return jobs.Stats{Queued: 2, Running: 1} }
 
@@ -404,6 +453,11 @@ func (s *fakeServer) Read(ctx context.Context, fn func(context.Context, tools.Li
 		return s.err
 	}
 	return fn(ctx, s)
+}
+
+func (s *fakeServer) Free(context.Context) error {
+	s.count("free")
+	return s.err
 }
 
 func (s *fakeServer) count(what string) {

@@ -46,7 +46,7 @@ func TestRunWorkflow_graph(t *testing.T) {
 			if len(r.Pictures) != 1 || len(r.Links) != 1 || !strings.Contains(r.Text, "Blue") || !strings.Contains(r.Text, "96×64") {
 				t.Errorf("%d pictures, %d links: %s", len(r.Pictures), len(r.Links), r.Text)
 			}
-			if files := fmt.Sprint(h.emulator.Files("output")); strings.Contains(files, "x_") || !strings.Contains(files, "comfygate/") { // CLIENT-SEC-6
+			if files := fmt.Sprint(h.emulator.Files("output")); strings.Contains(files, "/x_") || strings.Contains(files, "[x_") || !strings.Contains(files, "comfygate/") { // CLIENT-SEC-6
 				t.Errorf("files %v", files)
 			}
 		})

@@ -339,7 +339,7 @@ func (h *house) serveTools(ctx context.Context, linkURL func(path string) string
 		Audit: h.record, Denials: h.denials, Images: h.store, Inbox: h.inbox,
 		Upstream: h.upstream(), Structured: mcpserver.Structured(h.cfg.MCP.Structured), AlignHeaders: h.cfg.MCP.AlignHeaders,
 		Clean: h.cfg.Redactor().Clean, Challenge: h.challenge, Observe: h.ended, Traces: traces,
-		Exhausted: func() error { return h.watch.monitor.Short(probeDisk) },
+		Exhausted: h.exhausted,
 		Bounds:    mcpserver.Bounds{RequestBytes: h.cfg.Limits.RequestBytes},
 		Log:       h.log.Named("mcp"),
 	})
@@ -357,6 +357,14 @@ func (h *house) tidyUp() {
 		timer.Stop()
 		return nil
 	})
+}
+
+// exhausted is why nothing new may be made at present.
+func (h *house) exhausted() error {
+	if err := h.jobs.Draining(); err != nil {
+		return err
+	}
+	return h.watch.monitor.Short(probeDisk)
 }
 
 // openLibrary opens the folder of saved workflows, if there is one.
