@@ -65,7 +65,7 @@ func NewOIDC(cfg OIDCConfig) (*OIDC, error) {
 	switch {
 	case err != nil || issuer.Host == "" || issuer.User != nil || issuer.RawQuery != "" || issuer.Fragment != "":
 		return nil, errors.New("AUTH__OIDC_ISSUER is no address such as https://login.example.org/realms/studio")
-	case issuer.Scheme != "https" && !(issuer.Scheme == "http" && loopbackHost(issuer.Hostname())):
+	case issuer.Scheme != "https" && (issuer.Scheme != "http" || !loopbackHost(issuer.Hostname())):
 		return nil, errors.New("AUTH__OIDC_ISSUER must be https: whoever stands between could make tokens of their own")
 	case len(cfg.Audience) == 0 || slices.Contains(cfg.Audience, ""):
 		return nil, errors.New("AUTH__OIDC_AUDIENCE is missing, and HTTP__PUBLIC_URL from which it would follow: say whom the tokens are for")

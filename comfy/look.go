@@ -155,20 +155,7 @@ func (o outputs) files() []Output {
 	var files []Output
 	for node, kinds := range o {
 		for kind, data := range kinds {
-			var list []json.RawMessage
-			if json.Unmarshal(data, &list) != nil {
-				continue
-			}
-			for _, item := range list {
-				f, ok := outputFile(item)
-				if !ok && kind == "text" {
-					f, ok = outputText(item)
-				}
-				if ok && len(files) < maxOutputs {
-					f.Node, f.Kind = node, kind
-					files = append(files, f)
-				}
-			}
+			files = append(files, outputsOf(node, kind, data)...)
 		}
 	}
 	slices.SortStableFunc(files, func(a, b Output) int {
@@ -177,6 +164,25 @@ func (o outputs) files() []Output {
 		}
 		return byNumber(a.Kind, b.Kind)
 	})
+	return files[:min(len(files), maxOutputs)]
+}
+
+// outputsOf reads one list; what is no output is passed over.
+func outputsOf(node, kind string, data json.RawMessage) (files []Output) {
+	var list []json.RawMessage
+	if json.Unmarshal(data, &list) != nil {
+		return nil
+	}
+	for _, item := range list {
+		f, ok := outputFile(item)
+		if !ok && kind == "text" {
+			f, ok = outputText(item)
+		}
+		if ok {
+			f.Node, f.Kind = node, kind
+			files = append(files, f)
+		}
+	}
 	return files
 }
 

@@ -50,15 +50,15 @@ func (w *worker) foresee(ctx context.Context, run Run) {
 }
 
 // use returns the picture that was fetched ahead, if it is o.
-func (w *worker) use(o comfy.Output) (im images.Image, saveErr error, ok bool) {
+func (w *worker) use(o comfy.Output) (im images.Image, ok bool, saveErr error) {
 	a := w.ahead
 	if a == nil || a.output != o {
-		return im, nil, false
+		return im, false, nil
 	}
 	close(a.sure)
 	<-a.done
 	w.forgo()
-	return a.image, a.saveErr, a.err == nil // what failed is tried in the usual way
+	return a.image, a.err == nil, a.saveErr // what failed is tried in the usual way
 }
 
 // forgo ends what was begun ahead and is not wanted, and waits for that.

@@ -26,7 +26,7 @@ func (w *worker) collect(ctx context.Context, res comfy.Result) error {
 		return &NoOutputError{Want: w.e.spec.Count, Got: len(outputs)}
 	}
 	for _, o := range outputs {
-		im, saveErr, ok := w.use(o)
+		im, ok, saveErr := w.use(o)
 		if !ok {
 			var err error
 			if im, saveErr, err = w.fetchPicture(ctx, o, func() error { return nil }); err != nil {

@@ -129,6 +129,7 @@ func fileKind(f images.File) string {
 		return "Video"
 	case images.Audio:
 		return "Sound"
+	case images.Document:
 	}
 	return "File"
 }

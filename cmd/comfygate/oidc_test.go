@@ -49,7 +49,7 @@ func (a accounts) ClientCredentialsTokenRequest(ctx context.Context, id string, 
 	return forUs{req, a.audience}, err
 }
 
-func (a accounts) GetPrivateClaimsFromScopes(_ context.Context, _, _ string, scopes []string) (map[string]any, error) {
+func (accounts) GetPrivateClaimsFromScopes(_ context.Context, _, _ string, scopes []string) (map[string]any, error) {
 	return map[string]any{"scope": strings.Join(scopes, " ")}, nil
 }
 
@@ -81,7 +81,7 @@ func openIDProvider(t *testing.T, audience string) (issuer string, token func(sc
 	return issuer, func(scopes ...string) string {
 		t.Helper()
 		form := url.Values{"grant_type": {"client_credentials"}, "client_id": {"sid1"}, "client_secret": {"verysecret"}, "scope": {strings.Join(scopes, " ")}}
-		resp, err := http.PostForm(issuer+"oauth/token", form)
+		resp, err := new(http.Client).PostForm(issuer+"oauth/token", form)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -110,15 +110,11 @@ func TestOIDC_AUT09(t *testing.T) {
 		Scopes   []string `json:"scopes_supported"`
 	}
 	for _, path := range []string{"", "/mcp"} {
-		resp, err := http.Get(s.url + "/.well-known/oauth-protected-resource" + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = json.NewDecoder(resp.Body).Decode(&doc)
-		if err != nil || doc.Resource != public+"/mcp" || !slices.Equal(doc.Servers, []string{issuer}) || !slices.Contains(doc.Scopes, "image:generate") || slices.Contains(doc.Scopes, "operate") {
+		status, body := get(t, s.url+"/.well-known/oauth-protected-resource"+path)
+		err := json.Unmarshal([]byte(body), &doc)
+		if status != http.StatusOK || err != nil || doc.Resource != public+"/mcp" || !slices.Equal(doc.Servers, []string{issuer}) || !slices.Contains(doc.Scopes, "image:generate") || slices.Contains(doc.Scopes, "operate") {
 			t.Errorf("metadata %+v, %v", doc, err)
 		}
-		_ = resp.Body.Close() // read to its end
 	}
 	status, challenge := post(t, s.url, "", `{}`)
 	if status != http.StatusUnauthorized || !strings.Contains(challenge, `resource_metadata="`+public+`/.well-known/oauth-protected-resource/mcp"`) || !strings.Contains(challenge, `scope="`) {
@@ -172,7 +168,7 @@ func post(t *testing.T, base, token, body string, header ...string) (status int,
 	for name, value := range pairs(header) {
 		req.Header.Set(name, value)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := new(http.Client).Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -164,7 +164,7 @@ func (h *house) probes() []monitor.Probe {
 			}, err
 		}},
 		{Name: "audit", Read: func(context.Context) (monitor.Reading, error) {
-			if err := h.record.Healthy(); err != nil {
+			if h.record.Healthy() != nil {
 				return monitor.Reading{Level: monitor.Critical, Value: 0, Unit: "writable", Text: "the audit log cannot be written"}, nil
 			}
 			return monitor.Reading{Value: 1, Unit: "writable", Text: "written"}, nil

@@ -21,7 +21,7 @@ func get(t *testing.T, url string, header ...string) (status int, body string) {
 	for name, value := range pairs(header) {
 		req.Header.Set(name, value)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := new(http.Client).Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
