@@ -64,5 +64,20 @@ func (s server) Submit(ctx context.Context, sub comfy.Submission) (Run, error) {
 	if err != nil {
 		return nil, err // and not a typed nil
 	}
-	return run, nil
+	return watched{run, s.fleet}, nil
+}
+
+// watched tells the fleet what following a run has learnt of the server: who is told that a job is lost, since the server is back and does
+// not know it, can ask for another at once.
+type watched struct {
+	*comfy.Run
+	fleet *fleet.Fleet
+}
+
+func (w watched) Result(ctx context.Context) (comfy.Result, error) {
+	res, err := w.Run.Result(ctx)
+	if err == nil {
+		w.fleet.Heard(res.Err)
+	}
+	return res, err
 }

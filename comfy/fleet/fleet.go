@@ -119,6 +119,10 @@ func (f *Fleet) Do(ctx context.Context, fn func(context.Context, *comfy.Client) 
 	return err
 }
 
+// Heard tells what a call learnt that did not go through Do, as one that follows a job while the breaker is open: nil is an answer, and
+// closes it.
+func (f *Fleet) Heard(err error) { f.note(err, nil) }
+
 func (f *Fleet) admit() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -157,6 +157,31 @@ func TestSec_SC39_opens(t *testing.T) {
 	})
 }
 
+// Whatever else hears an answer, as what follows a job does, closes the breaker without waiting for the probe.
+func TestHeard(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w, c := newWire(t, true)
+		f := newFleet(t, fleet.Config{Client: c, Threshold: 1})
+		synctest.Wait()
+		changed := f.Changed()
+		f.Heard(comfy.ErrClosed)
+		if state := f.Health().Breaker; state != "open" {
+			t.Errorf("%s after what proves nothing", state)
+		}
+		w.down.Store(false)
+		f.Heard(nil)
+		if err := f.Do(t.Context(), ask); err != nil {
+			t.Errorf("after an answer: %v", err)
+		}
+		select {
+		case <-changed:
+		default:
+			t.Error("nobody was told")
+		}
+	})
+}
+
 // design.md "ComfyUI is down": a probe every 3 s closes the breaker; New does not wait; Health and Changed tell.
 func TestProbe(t *testing.T) {
 	t.Parallel()

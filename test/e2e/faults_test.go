@@ -45,7 +45,8 @@ var faultCases = map[string]string{
 	"http-401@/prompt":          "UPSTREAM_AUTH_FAILED",
 	"http-403@/prompt":          "UPSTREAM_AUTH_FAILED",
 	"http-404@/view":            "NO_OUTPUT",
-	"http-429@/view*1":          "UPSTREAM_ERROR",
+	"http-429@/view*1":          made, // it was fetched ahead, and is once more at the end
+	"http-429@/view":            "UPSTREAM_ERROR",
 	"http-500@/prompt":          "UPSTREAM_ERROR",
 	"http-502@/prompt":          "UPSTREAM_ERROR",
 	"http-503@/object_info":     "UPSTREAM_ERROR",

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -39,7 +38,7 @@ type bench struct {
 }
 
 func suite(t *testing.T, x target) {
-	b := &bench{target: x, agent: overStdio(t, x.environment(t))}
+	b := &bench{target: x, agent: overStdio(t, x.environment(t, "COMFYGATE_WORKFLOWS__DIR="+t.TempDir()))}
 	b.model = b.find(t, "checkpoints", "tiny")
 	for _, part := range []struct {
 		name string
@@ -57,6 +56,15 @@ func suite(t *testing.T, x target) {
 		{"unknown model", unknownModel},
 		{"a model whose file is empty", emptyModel},
 		{"every family's graph", families},
+		{"a picture brought in and enlarged", uploaded},
+		{"a graph in the API format", apiGraph},
+		{"a workflow in the editor's format", uiWorkflow},
+		{"a template of the server by name", templateByName},
+		{"a text", textOutput},
+		{"an animation", animation},
+		{"a saved workflow", savedWorkflow},
+		{"workflows that are refused", refusedWorkflows},
+		{"a prefix of somebody else's", foreignPrefix},
 		{"ComfyUI killed and restarted in mid-job", restarted},
 		{"no file of ours in its input folder", inputFolder},
 		{"nothing left in its queue", nothingLeft},
@@ -110,7 +118,7 @@ func livePicture(t *testing.T, b *bench) {
 	if len(heard) < 2 || !slices.IsSorted(heard) {
 		t.Errorf("progress %v, want several, rising", heard)
 	}
-	saved := regexp.MustCompile(`(?m)^  Saved: (.+)$`).FindStringSubmatch(out.text)
+	saved := savedLine.FindStringSubmatch(out.text)
 	if saved == nil {
 		t.Fatalf("no saved file in: %s", out.text)
 	}
