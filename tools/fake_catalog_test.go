@@ -1,6 +1,9 @@
 package tools_test
 
 import (
+	"cmp"
+	"strings"
+
 	"github.com/comfygate/comfygate/comfy"
 	"github.com/comfygate/comfygate/comfy/workflow"
 	"github.com/comfygate/comfygate/policy"
@@ -70,51 +73,4 @@ func (*fakeCatalog) Families(inv workflow.Inventory) []workflow.FamilyState {
 
 func (*fakeCatalog) Recognise(_ policy.Kind, file string) (string, bool) {
 	return "sdxl", strings.HasPrefix(file, "base") || strings.HasPrefix(file, "detail")
-}
-
-type fakeRates struct{}
-
-func (fakeRates) Remaining(principal string) []limits.Quota {
-	return []limits.Quota{{Limit: "generate_per_minute", PerMinute: 10, Burst: 10, Left: len(principal)}}
-}
-
-type fakePlaces struct{}
-
-func (fakePlaces) Usage(string) limits.Usage {
-	return limits.Usage{Held: 1, Max: 16, MaxPerPrincipal: 8}
-}
-
-type fakeLinks struct{}
-
-func (fakeLinks) Picture(owner, id string) (string, time.Duration) {
-	return "https://example.org/i/" + owner + "-" + id, 10*time.Minute - time.Millisecond // which passes until it is told
-}
-
-// fieldsOf are the arguments that err blames.
-func fieldsOf(err error) (fields []string) {
-	if invalid, ok := errors.AsType[*jsonschema.ValidationError](err); ok {
-		return locations(invalid)
-	}
-	if several, ok := errors.AsType[workflow.FieldErrors](err); ok {
-		for _, f := range several {
-			fields = append(fields, f.Field)
-		}
-	}
-	if one, ok := errors.AsType[*workflow.FieldError](err); ok {
-		fields = append(fields, one.Field)
-	}
-	if fault, ok := errors.AsType[*tools.Fault](err); ok && fault.Code == "SECURITY_ERROR" {
-		fields = append(fields, strings.Fields(fault.Message)[0])
-	}
-	return fields
-}
-
-func locations(e *jsonschema.ValidationError) (fields []string) {
-	if len(e.Causes) == 0 {
-		return []string{strings.Join(e.InstanceLocation, ".")}
-	}
-	for _, c := range e.Causes {
-		fields = append(fields, locations(c)...)
-	}
-	return fields
 }

@@ -2,7 +2,6 @@ package tools_test
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -254,53 +253,6 @@ func (f *fakeJobs) Cancel(ctx context.Context, owner, id string) (jobs.Job, erro
 	return j, ctx.Err()
 }
 
-func (f *fakeJobs) All() (list []jobs.Job) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, j := range f.known {
-		if !j.Over() {
-			list = append(list, j)
-		}
-	}
-	slices.SortFunc(list, func(a, b jobs.Job) int { return strings.Compare(a.ID, b.ID) })
-	return list
-}
-
-func (f *fakeJobs) Find(ctx context.Context, id string) (jobs.Job, error) {
-	f.mu.Lock()
-	owner := f.known[id].Owner
-	f.mu.Unlock()
-	return f.Get(ctx, owner, id)
-}
-
-func (f *fakeJobs) Stop(ctx context.Context, by jobs.Stopper, id string) (jobs.Job, error) {
-	j, err := f.Find(ctx, id)
-	if err != nil {
-		return j, err
-	}
-	f.stoppers = append(f.stoppers, by)
-	return f.Cancel(ctx, j.Owner, id)
-}
-
-func (f *fakeJobs) Drop(ctx context.Context, by jobs.Stopper, owner string) (list []jobs.Job, err error) {
-	for _, j := range f.All() {
-		if j.State == jobs.Queued && (owner == "" || j.Owner == owner) {
-			one, late := f.Stop(ctx, by, j.ID)
-			list, err = append(list, one), errors.Join(err, late)
-		}
-	}
-	return list, err
-}
-
-func (f *fakeJobs) Drain(ctx context.Context, by jobs.Stopper) ([]jobs.Job, error) {
-	f.draining = jobs.ErrDraining
-	return f.Drop(ctx, by, "")
-}
-
-func (f *fakeJobs) Resume() { f.draining = nil }
-
-func (f *fakeJobs) Draining() error { return f.draining }
-
 func (*fakeJobs) Stats() jobs.Stats { return jobs.Stats{Queued: 2, Running: 1} }
 
 // succeed ends a watched job with n pictures.
@@ -512,4 +464,51 @@ func (s *fakeServer) Forget() {
 	if s.onForget != nil {
 		s.onForget()
 	}
+}
+
+type fakeRates struct{}
+
+func (fakeRates) Remaining(principal string) []limits.Quota {
+	return []limits.Quota{{Limit: "generate_per_minute", PerMinute: 10, Burst: 10, Left: len(principal)}}
+}
+
+type fakePlaces struct{}
+
+func (fakePlaces) Usage(string) limits.Usage {
+	return limits.Usage{Held: 1, Max: 16, MaxPerPrincipal: 8}
+}
+
+type fakeLinks struct{}
+
+func (fakeLinks) Picture(owner, id string) (string, time.Duration) {
+	return "https://example.org/i/" + owner + "-" + id, 10*time.Minute - time.Millisecond // which passes until it is told
+}
+
+// fieldsOf are the arguments that err blames.
+func fieldsOf(err error) (fields []string) {
+	if invalid, ok := errors.AsType[*jsonschema.ValidationError](err); ok {
+		return locations(invalid)
+	}
+	if several, ok := errors.AsType[workflow.FieldErrors](err); ok {
+		for _, f := range several {
+			fields = append(fields, f.Field)
+		}
+	}
+	if one, ok := errors.AsType[*workflow.FieldError](err); ok {
+		fields = append(fields, one.Field)
+	}
+	if fault, ok := errors.AsType[*tools.Fault](err); ok && fault.Code == "SECURITY_ERROR" {
+		fields = append(fields, strings.Fields(fault.Message)[0])
+	}
+	return fields
+}
+
+func locations(e *jsonschema.ValidationError) (fields []string) {
+	if len(e.Causes) == 0 {
+		return []string{strings.Join(e.InstanceLocation, ".")}
+	}
+	for _, c := range e.Causes {
+		fields = append(fields, locations(c)...)
+	}
+	return fields
 }
