@@ -45,7 +45,7 @@ func limited(t *testing.T, w *work, budgets limits.BudgetConfig, calls *limits.C
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newSet(t, []tools.Tool{makeTool("generate", w), readTool("get_image", &work{}), cancelTool()}, func(s *set) {
+	return newSet(t, []tools.Tool{makeTool("generate", w), readTool("get_image", &work{}), cancelTool(), operateTool()}, func(s *set) {
 		s.cfg.Budgets = b
 		if calls != nil {
 			s.cfg.Calls = calls
@@ -148,7 +148,13 @@ func TestAdmit_givesWorkBack(t *testing.T) {
 	})
 }
 
-// LIM-05: under load what makes something is shed first; looking goes on in what is kept for it, and cancelling always.
+func operateTool() tools.Tool {
+	t := readTool("manage_queue", &work{})
+	t.Scope, t.Hints = policy.Operate, tools.Hints{Destructive: true}
+	return t
+}
+
+// LIM-05: under load what makes something is shed first; looking goes on in what is kept for it, and cancelling always, and so does operating.
 func TestLIM05_shedding(t *testing.T) {
 	t.Parallel()
 	began, end := make(chan struct{}), make(chan struct{})
@@ -169,6 +175,9 @@ func TestLIM05_shedding(t *testing.T) {
 		if got := s.pass(t, ann, tool, args); got != want {
 			t.Errorf("%s under load: %q, want %q", tool, got, want)
 		}
+	}
+	if got := s.pass(t, person("root", policy.Admin), "manage_queue", `{}`); got != "" {
+		t.Errorf("an operator under load: %q", got)
 	}
 	close(end)
 	for range 4 {

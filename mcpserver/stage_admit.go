@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/comfygate/comfygate/limits"
+	"github.com/comfygate/comfygate/policy"
 	"github.com/comfygate/comfygate/tools"
 )
 
@@ -44,9 +45,9 @@ func (p *pipeline) admit(next handler) handler {
 	}
 }
 
-// enter finds room for a call to run. What takes work away always may.
+// enter finds room for a call to run. What takes work away always may: cancelling, and operators, of whom there are few.
 func (p *pipeline) enter(c *call) (leave func(), err error) {
-	if p.calls == nil || c.cancels() {
+	if p.calls == nil || c.cancels() || c.tool.Scope == policy.Operate {
 		return func() {}, nil
 	}
 	return p.calls.Enter(c.principal.Name, c.quick())

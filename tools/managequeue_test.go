@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,6 +13,53 @@ import (
 	"github.com/comfygate/comfygate/comfy/workflow"
 	"github.com/comfygate/comfygate/jobs"
 )
+
+func (f *fakeJobs) All() (list []jobs.Job) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, j := range f.known {
+		if !j.Over() {
+			list = append(list, j)
+		}
+	}
+	slices.SortFunc(list, func(a, b jobs.Job) int { return strings.Compare(a.ID, b.ID) })
+	return list
+}
+
+func (f *fakeJobs) Find(ctx context.Context, id string) (jobs.Job, error) {
+	f.mu.Lock()
+	owner := f.known[id].Owner
+	f.mu.Unlock()
+	return f.Get(ctx, owner, id)
+}
+
+func (f *fakeJobs) Stop(ctx context.Context, by jobs.Stopper, id string) (jobs.Job, error) {
+	j, err := f.Find(ctx, id)
+	if err != nil {
+		return j, err
+	}
+	f.stoppers = append(f.stoppers, by)
+	return f.Cancel(ctx, j.Owner, id)
+}
+
+func (f *fakeJobs) Drop(ctx context.Context, by jobs.Stopper, owner string) (list []jobs.Job, err error) {
+	for _, j := range f.All() {
+		if j.State == jobs.Queued && (owner == "" || j.Owner == owner) {
+			one, late := f.Stop(ctx, by, j.ID)
+			list, err = append(list, one), errors.Join(err, late)
+		}
+	}
+	return list, err
+}
+
+func (f *fakeJobs) Drain(ctx context.Context, by jobs.Stopper) ([]jobs.Job, error) {
+	f.draining = jobs.ErrDraining
+	return f.Drop(ctx, by, "")
+}
+
+func (f *fakeJobs) Resume() { f.draining = nil }
+
+func (f *fakeJobs) Draining() error { return f.draining }
 
 // A managed is what manage_queue tells.
 type managed struct {
