@@ -17,11 +17,12 @@ func TestEmbedded_faults(t *testing.T) {
 		is    error            // nil: the picture is made
 		as    func(error) bool // in place of is
 		posts int              // of graphs, by the job
+		fewer bool             // or one less: what was fetched ahead, and was not there, is asked for once more before that
 		other map[string]int   // further requests
 	}{
 		"oom@1*1":            {posts: 2, other: map[string]int{"POST /free": 1}}, // CLIENT-FAIL-11
 		"oom@1":              {is: comfy.ErrOutOfMemory, posts: 2, other: map[string]int{"POST /free": 1}},
-		"http-404@/view*1":   {posts: 2}, // CLIENT-FAIL-9
+		"http-404@/view*1":   {posts: 2, fewer: true}, // CLIENT-FAIL-9
 		"http-404@/view":     {is: comfy.ErrNotFound, posts: 2},
 		"cut-http@/prompt*1": {posts: 1}, // D15: it was taken all the same
 		"drop-ws@1":          {posts: 1},
@@ -48,7 +49,7 @@ func TestEmbedded_faults(t *testing.T) {
 			case !errors.Is(err, tt.is):
 				t.Errorf("the job ended with %v, want %v", err, tt.is)
 			}
-			if n := h.emulator.Requests("POST /prompt"); n != tt.posts {
+			if n := h.emulator.Requests("POST /prompt"); n != tt.posts && (!tt.fewer || n != tt.posts-1) {
 				t.Errorf("%d graphs were posted, want %d", n, tt.posts)
 			}
 			for route, want := range tt.other {
