@@ -79,6 +79,9 @@ bench-memory: build ## the memory that a million identities and 200 uploads at o
 crash: ## kill -9 at every point of the audit log where a process may end, 200 times; verify after each
 	E2E_CRASH_RUNS=200 $(GO) test -count=1 -v -timeout 10m -run TestT61_crash_points ./audit
 
+attack: build ## the attack suite: over the wire against the built binary, and the tests of what nobody outside can cause; writes docs/attack-suite.md
+	E2E_BINARY="$(CURDIR)/bin/comfygate" $(GO) test -count=1 -v -timeout 30m -run '^TestAttack$$' ./test/attack -args -all -update
+
 fuzz: ## each fuzz target for FUZZ (60s), found by listing, so that a new one is never forgotten
 	@set -e; for pkg in $$($(GO) list $(PKGS)); do \
 	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
@@ -89,4 +92,4 @@ help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .DEFAULT_GOAL := help
-.PHONY: demo build install test check vet lint fmt arch docs-check docs golden deadcode tidy-check e2e e2e-templates tiny-models bench bench-memory conformance clients crash fuzz help
+.PHONY: demo build install test check vet lint fmt arch docs-check docs golden deadcode tidy-check e2e e2e-templates tiny-models bench bench-memory conformance clients crash attack fuzz help

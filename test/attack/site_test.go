@@ -2,7 +2,9 @@ package attack_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -215,10 +217,16 @@ func (s *site) files(t *testing.T) map[string]string {
 	t.Helper()
 	all := make(map[string]string)
 	err := filepath.WalkDir(s.home, func(path string, d os.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		if err != nil || !d.Type().IsRegular() {
 			return err
 		}
 		data, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // it was there only for a moment
+		}
 		all[strings.TrimPrefix(path, s.home)] = string(data)
 		return err
 	})

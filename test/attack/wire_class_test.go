@@ -203,6 +203,9 @@ func denialOfService(t *testing.T, f *field) {
 	c.isRefused("many keys", c.raw("generate", `{"prompt":"x"`+strings.Repeat(`,"k":1`, 100_000)+`}`))
 	refused := 0
 	flooder := f.main.someone(t)
+	if !*whole {
+		return
+	}
 	for range 2100 {
 		if a := flooder.post(hello); a.status == http.StatusTooManyRequests {
 			refused++

@@ -140,7 +140,7 @@ func keyFlood(t *testing.T, f *field) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range 50 {
+	for i := range times(50, 10) {
 		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: stranger}, (&jose.SignerOptions{}).WithHeader("kid", fmt.Sprint("flood-", i)).WithType("at+jwt"))
 		if err != nil {
 			t.Fatal(err)
@@ -206,7 +206,7 @@ func foreignIDs(t *testing.T, f *field) {
 
 func randomIDs(t *testing.T, f *field) {
 	seen := make(map[string]bool)
-	for range 5 {
+	for range times(5, 2) {
 		c := f.main.someone(t)
 		for range 3 {
 			made := c.must("generate", small("a cat"))

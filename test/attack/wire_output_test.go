@@ -20,7 +20,7 @@ func outputWires() map[string]wire {
 
 var (
 	jobID  = regexp.MustCompile(`(?:Job: |"job_id": ?")([a-z2-7]{26})`)
-	callID = regexp.MustCompile(`c[a-z0-9]{10,}|"call_id\\":\\"[^"\\]+`)
+	callID = regexp.MustCompile(`call_id\\?":\\?"[a-z2-7]{26}`)
 )
 
 // state is where a job of the caller's stands.
@@ -126,7 +126,8 @@ func polyglot(t *testing.T, f *field) {
 
 func inlineBounds(t *testing.T, f *field) {
 	c := f.main.someone(t)
-	out := c.must("generate", args{"prompt": "a cat", "family": "sd15", "width": 1024, "height": 1024, "steps": 1, "count": 4, "format": "png"})
+	side := times(1024, 512)
+	out := c.must("generate", args{"prompt": "a cat", "family": "sd15", "width": side, "height": side, "steps": 1, "count": times(4, 2), "format": "png"})
 	whole := c.call("get_image", args{"image": out.links[0], "format": "png"})
 	for what, o := range map[string]outcome{"generate": out, "get_image": whole} {
 		if len(o.body) > 1<<20 {

@@ -177,7 +177,7 @@ func foreignSession(t *testing.T, f *field) {
 }
 
 func lastProgress(t *testing.T, f *field) {
-	const each, calls = 5, 40
+	each, calls := 5, times(40, 10)
 	var c *caller
 	for i := range calls {
 		if i%each == 0 {
