@@ -258,13 +258,20 @@ func twoPrincipals(t *testing.T, b *bench) {
 	made := alice.must(t, "generate", b.small(args{"seed": 41}))
 	running := alice.must(t, "generate", b.slow(args{"seed": 42})).job(t)
 	nobody := strings.Repeat("a", 26)
-	for _, c := range []struct{ tool, arg, theirs string }{
-		{"status", "job_id", running},
-		{"cancel", "job_id", running},
-		{"get_image", "image", made.links[0]},
-		{"upscale", "image", made.links[0]},
+	by := func(name string) func(string) args { return func(id string) args { return args{name: id} } }
+	loaded := func(id string) args { return args{"graph": loading(id)} }
+	for _, c := range []struct {
+		tool   string
+		theirs string
+		args   func(id string) args
+	}{
+		{"status", running, by("job_id")},
+		{"cancel", running, by("job_id")},
+		{"get_image", made.links[0], by("image")},
+		{"upscale", made.links[0], by("image")},
+		{"run_workflow", made.links[0], loaded},
 	} {
-		foreign, absent := bob.call(t, c.tool, args{c.arg: c.theirs}), bob.call(t, c.tool, args{c.arg: nobody})
+		foreign, absent := bob.call(t, c.tool, c.args(c.theirs)), bob.call(t, c.tool, c.args(nobody))
 		if foreign.fault == nil || absent.fault == nil {
 			t.Fatalf("%s: %s / %s; want both refused", c.tool, foreign.text, absent.text)
 		}
@@ -272,6 +279,10 @@ func twoPrincipals(t *testing.T, b *bench) {
 		if foreign.fault.Code != absent.fault.Code || foreign.fault.Message != absent.fault.Message || !slices.Equal(foreign.fault.Suggestions, absent.fault.Suggestions) {
 			t.Errorf("%s tells another's from none: %+v, %+v", c.tool, foreign.fault, absent.fault)
 		}
+	}
+	foreign, absent := bob.must(t, "check_workflow", loaded(made.links[0])).text, bob.must(t, "check_workflow", loaded(nobody)).text
+	if strings.ReplaceAll(foreign, made.links[0], nobody) != absent || strings.Contains(foreign, `"runnable":true`) {
+		t.Errorf("check_workflow tells another's from none: %s, %s", foreign, absent)
 	}
 	if s := bob.must(t, "status", nil).text; strings.Contains(s, running) {
 		t.Error("bob's status shows alice's job")

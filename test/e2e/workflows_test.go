@@ -26,9 +26,9 @@ const (
 )
 
 // inverted is a graph that needs no model, in the API format: a small picture of a colour, enlarged and inverted.
-func inverted(colour int) args {
+func inverted() args {
 	return args{
-		"1": node("EmptyImage", args{"width": 64, "height": 48, "batch_size": 1, "color": colour}),
+		"1": node("EmptyImage", args{"width": 64, "height": 48, "batch_size": 1, "color": shade}),
 		"2": node("ImageScale", args{"image": from("1"), "upscale_method": "nearest-exact", "width": 128, "height": 96, "crop": "disabled"}),
 		"3": node("ImageInvert", args{"image": from("2")}),
 		"4": node("SaveImage", args{"images": from("3"), "filename_prefix": "ComfyUI"}),
@@ -39,7 +39,7 @@ func node(class string, inputs args) args { return args{"class_type": class, "in
 
 func from(node string) []any { return []any{node, 0} }
 
-// drawn is the same as inverted(shade), in the editor's format.
+// drawn is the same as inverted(), in the editor's format.
 const drawn = `{
 	"last_node_id": 4, "last_link_id": 3, "version": 0.4, "groups": [], "config": {}, "extra": {},
 	"nodes": [
@@ -64,14 +64,10 @@ func uploaded(t *testing.T, b *bench) {
 	if w, h := b.picture(t, larger.links[0]).size(); w != 128 || h != 96 {
 		t.Errorf("64×48 was enlarged twofold to %d×%d", w, h)
 	}
-	run := b.agent.must(t, "run_workflow", args{"inputs": args{"image": ours}, "graph": args{
-		"1": node("LoadImage", args{"image": "example.png"}),
-		"2": node("ImageInvert", args{"image": from("1")}),
-		"3": node("SaveImage", args{"images": from("2"), "filename_prefix": "ComfyUI"}),
-	}})
+	run := b.agent.must(t, "run_workflow", args{"inputs": args{"image": ours}, "graph": loading("example.png")})
 	m := b.picture(t, run.links[0])
-	if w, h := m.size(); w != 64 || h != 48 || m.at(10, 10) != 0x00ffff || m.at(50, 40) != 0xffff00 {
-		t.Errorf("inverted: %d×%d with #%06x and #%06x, want 64×48 with #00ffff and #ffff00", w, h, m.at(10, 10), m.at(50, 40))
+	if w, h := m.size(); w != 128 || h != 96 || m.at(20, 20) != 0x00ffff || m.at(100, 80) != 0xffff00 {
+		t.Errorf("inverted: %d×%d with #%06x and #%06x, want 128×96 with #00ffff and #ffff00", w, h, m.at(20, 20), m.at(100, 80))
 	}
 	if after := b.inputs(t); !slices.Equal(before, after) {
 		t.Errorf("the server's input folder lists %v, before it was %v", after, before)
@@ -122,7 +118,7 @@ func (x target) inputs(t *testing.T) []string {
 }
 
 func apiGraph(t *testing.T, b *bench) {
-	b.solid(t, b.agent.must(t, "run_workflow", args{"graph": inverted(shade)}), opposite)
+	b.solid(t, b.agent.must(t, "run_workflow", args{"graph": inverted()}), opposite)
 }
 
 func uiWorkflow(t *testing.T, b *bench) {
@@ -288,7 +284,7 @@ var savedLine = regexp.MustCompile(`(?m)^  Saved: (.+)$`)
 
 // savedWorkflow: a workflow is kept with an input of its own, found, run by name, and not replaced unasked.
 func savedWorkflow(t *testing.T, b *bench) {
-	keep := args{"name": "opposite_colour", "title": "Opposite", "graph": inverted(shade), "inputs": []any{
+	keep := args{"name": "opposite_colour", "title": "Opposite", "graph": inverted(), "inputs": []any{
 		args{"name": "shade", "node": "1", "input": "color", "min": 0, "max": 0xffffff},
 	}}
 	b.agent.must(t, "save_workflow", keep)
@@ -302,14 +298,16 @@ func savedWorkflow(t *testing.T, b *bench) {
 	b.agent.refused(t, "run_workflow", args{"workflow": "opposite_colour", "inputs": args{"hue": 1}}, "INVALID_PARAMETER")
 }
 
+// loading is a graph that inverts a picture.
+func loading(image string) args {
+	g := inverted()
+	g["1"] = node("LoadImage", args{"image": image})
+	return g
+}
+
 // refusedWorkflows: what a graph may not do is refused, by the rule's name, and never reaches the server.
 func refusedWorkflows(t *testing.T, b *bench) {
-	load := func(name string) args {
-		g := inverted(shade)
-		g["1"] = node("LoadImage", args{"image": name})
-		return g
-	}
-	custom := inverted(shade)
+	custom := inverted()
 	custom["4"] = node("SaveImageWebsocket", args{"images": from("3")})
 	before := b.history(t)
 	for _, c := range []struct {
@@ -319,9 +317,9 @@ func refusedWorkflows(t *testing.T, b *bench) {
 		says  string
 	}{
 		{"a custom node", custom, b.lacks(t, "SaveImageWebsocket", "NODES_MISSING", "POLICY_DENIED"), "SaveImageWebsocket"},
-		{"a file of the server's", load("example.png"), "INVALID_PARAMETER", "the id of a picture"},
-		{"a file elsewhere", load("../../etc/passwd"), "INVALID_PARAMETER", "the id of a picture"},
-		{"a picture that is nobody's", load(strings.Repeat("a", 26)), "IMAGE_NOT_FOUND", ""},
+		{"a file of the server's", loading("example.png"), "INVALID_PARAMETER", "the id of a picture"},
+		{"a file elsewhere", loading("../../etc/passwd"), "INVALID_PARAMETER", "the id of a picture"},
+		{"a picture that is nobody's", loading(strings.Repeat("a", 26)), "IMAGE_NOT_FOUND", ""},
 	} {
 		in := args{"graph": c.graph}
 		f := b.agent.refused(t, "run_workflow", in, c.code)
@@ -381,7 +379,7 @@ func (x target) history(t *testing.T) (jobs map[string]record) {
 func foreignPrefix(t *testing.T, b *bench) {
 	for _, prefix := range []string{"../../stray", "/tmp/stray", `..\stray`, "stray/%date%", "stray"} {
 		before := b.history(t)
-		g := inverted(shade)
+		g := inverted()
 		g["4"] = node("SaveImage", args{"images": from("3"), "filename_prefix": prefix})
 		b.solid(t, b.agent.must(t, "run_workflow", args{"graph": g}), opposite)
 		for id, r := range b.history(t) {
