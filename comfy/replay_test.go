@@ -158,9 +158,11 @@ func (p *player) play(j *fakeJob) {
 				return false
 			})
 		case s.Recv == "ws":
+			time.Sleep(time.Millisecond) // in the bubble: whoever watches has seen the frame before
 			p.f.send(j.client, websocket.TextMessage, []byte(own.Replace(string(s.JSON))))
 			p.ended(j, s)
 		case s.Recv == "ws-binary" && s.Event == 4:
+			time.Sleep(time.Millisecond) // likewise
 			p.f.send(j.client, websocket.BinaryMessage, frame4([]byte(own.Replace(string(s.Metadata))), s.ImageBytes))
 		}
 	}
