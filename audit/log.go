@@ -43,6 +43,7 @@ type Log struct {
 	mu      sync.Mutex
 	waiting []*entry
 	queued  atomic.Int32 // how many wait, to be read without the lock
+	missed  int32        // how many waited already when the last group was answered; the writer's own
 	closed  bool
 }
 
@@ -79,6 +80,7 @@ func Open(cfg Config) (*Log, error) {
 	}
 	l.w = newWriter(cfg, start)
 	l.w.show = l.show
+	l.w.answering = func() { l.missed = l.queued.Load() }
 	if s != nil {
 		l.w.tracker = newTracker(cfg, s, l.say, l.announce)
 		l.w.tracker.publish, l.w.tracker.needed = l.signed, l.neededBySinks
@@ -219,24 +221,27 @@ func (l *Log) run() {
 	}
 }
 
+// gatherYields is for how many yields nobody may come until a group is written: some microseconds, a fraction of an fsync.
+const gatherYields = 64
+
 // gather waits a moment for records that are about to come. Those who were just told that their record is durable often have the
-// next one ready: it yields to them until as many wait as were written before, or until nobody came for a while.
-func (l *Log) gather(before int) {
-	const idle = 4 // yields without anybody coming, each well below a microsecond
+// next one ready: it yields to them until as many have come, or until nobody came for a while.
+func (l *Log) gather(answered int) {
 	runtime.Gosched()
-	for last, quiet := l.queued.Load(), 0; int(last) < before && quiet < idle; {
+	came := l.queued.Load()
+	expected := l.missed + int32(answered)
+	for quiet := 0; came < expected && quiet < gatherYields; quiet++ {
 		runtime.Gosched()
-		now := l.queued.Load()
-		if quiet++; now != last {
-			last, quiet = now, 0
+		if n := l.queued.Load(); n != came {
+			came, quiet = n, 0
 		}
 	}
 }
 
 // drain writes all that waits. It returns an empty list whose room is used again.
 func (l *Log) drain(spare []*entry) []*entry {
-	for before := 0; ; {
-		l.gather(before)
+	for answered := 0; ; {
+		l.gather(answered)
 		l.mu.Lock()
 		batch := l.waiting
 		l.waiting = spare
@@ -245,7 +250,7 @@ func (l *Log) drain(spare []*entry) []*entry {
 		if len(batch) == 0 {
 			return batch
 		}
-		before = len(batch)
+		answered = len(batch)
 		whole := batch
 		batch = slices.DeleteFunc(batch, func(e *entry) bool { return !e.state.CompareAndSwap(waiting, taken) })
 		for rest := batch; len(rest) > 0; {
@@ -285,15 +290,20 @@ func (l *Log) Digest(principal, text string) map[string]any {
 	return l.keys.of(principal).digest(text, l.cfg.Privacy.Prompts)
 }
 
-// Close writes the stop record and closes the files. Records that wait are written first; later ones are refused. An error says that the
-// stop record may be missing. Where ctx ends first the log closes by itself when the disk answers.
-func (l *Log) Close(ctx context.Context) error {
+// end has the log end, once.
+func (l *Log) end() {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	if !l.closed {
 		l.closed = true
 		close(l.quit)
 	}
-	l.mu.Unlock()
+}
+
+// Close writes the stop record and closes the files. Records that wait are written first; later ones are refused. An error says that the
+// stop record may be missing. Where ctx ends first the log closes by itself when the disk answers.
+func (l *Log) Close(ctx context.Context) error {
+	l.end()
 	select {
 	case <-l.done:
 	case <-ctx.Done():

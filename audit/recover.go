@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"time"
 )
 
 // A Recovery says what [RecoverSlots] did.
@@ -46,6 +47,40 @@ func recoverSlot(root, name string, cfg Config, sum *Recovery) (err error) {
 	if cfg, err = cfg.withDefaults(); err != nil {
 		return err
 	}
+	if err := endSlot(cfg, sum); err != nil {
+		return err
+	}
+	return pruneSlot(cfg)
+}
+
+// pruneSlot removes the segments of a slot that nobody holds, where there are any to remove: a log says itself what it loses, so it is
+// opened for that.
+func pruneSlot(cfg Config) error {
+	if cfg.RetainFor == 0 && cfg.RetainBytes == 0 {
+		return nil
+	}
+	t := &tracker{folder: folder{fs: cfg.FS, dir: cfg.Dir}, retainFor: cfg.RetainFor, retainBytes: cfg.RetainBytes}
+	segments, err := t.segments()
+	if err != nil || len(segments) < 2 {
+		return err
+	}
+	if n, err := t.expendable(segments, time.Now()); err != nil || n == 0 {
+		return err
+	}
+	l, err := Open(cfg)
+	if err != nil {
+		return err
+	}
+	told := make(chan error, 1)
+	l.w.tracker.pruneNow <- told
+	err = <-told
+	l.end()
+	<-l.done
+	return errors.Join(err, l.closeErr)
+}
+
+// endSlot ends what a crash left open in a slot.
+func endSlot(cfg Config, sum *Recovery) error {
 	d := folder{fs: cfg.FS, dir: cfg.Dir}
 	r, err := d.resume()
 	if err != nil || !r.found || d.stopped(r) {

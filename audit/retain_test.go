@@ -181,3 +181,37 @@ func TestT64_everything_at_once(t *testing.T) {
 		t.Errorf("the report says %+v %v", report.Slots[0], report.Findings)
 	}
 }
+
+// AUD-14: slots that nobody holds are cleaned by the next process that starts.
+func TestAUD14_free_slots(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		data, l := filled(t, func(*audit.Config) {})
+		l.stop(t)
+		time.Sleep(100 * 24 * time.Hour)
+		own := take(t, data) // 001 again
+		if err := own.Release(); err != nil {
+			t.Fatal(err)
+		}
+		before := len(segments(t, data))
+		cfg := audit.Config{FS: lazy(), ReserveBytes: 128 << 10, RetainFor: 90 * 24 * time.Hour}
+		for range 2 { // the second time there is nothing to do
+			recovery, err := audit.RecoverSlots(data, nil, cfg)
+			if err != nil || recovery.Slots != 0 {
+				t.Errorf("recovered %+v, %v", recovery, err)
+			}
+			if n := len(segments(t, data)); n != 1 || before < 4 {
+				t.Errorf("%d segments of %d", n, before)
+			}
+		}
+		starts := 0
+		for _, r := range scan(t, data) {
+			if r.Kind == audit.Start {
+				starts++
+			}
+		}
+		if report := verified(t, data); len(report.Findings) > 0 || starts != 1 {
+			t.Errorf("%d starts, %v", starts, report.Findings)
+		}
+	})
+}

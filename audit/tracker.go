@@ -50,6 +50,7 @@ type tracker struct {
 	needed      func() uint64 // the first record that must be kept; nil: none
 	pruneAt     time.Time     // not before; only the tracker's goroutine uses it
 	rotated     atomic.Bool
+	pruneNow    chan chan error
 
 	target struct {
 		sync.Mutex
@@ -78,7 +79,8 @@ type tracker struct {
 
 func newTracker(cfg Config, s *signer, say func(Record), announce func(Record) error) *tracker {
 	return &tracker{
-		folder: folder{fs: cfg.FS, dir: cfg.Dir}, log: cfg.Log, signer: s, origin: cfg.origin(s), trusted: cfg.trustFile(),
+		pruneNow: make(chan chan error),
+		folder:   folder{fs: cfg.FS, dir: cfg.Dir}, log: cfg.Log, signer: s, origin: cfg.origin(s), trusted: cfg.trustFile(),
 		every: cfg.CheckpointEvery, records: uint64(cfg.CheckpointRecords), say: say,
 		announce: announce, retainFor: cfg.RetainFor, retainBytes: cfg.RetainBytes,
 		kick: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}), lastAt: time.Now(),
@@ -118,6 +120,10 @@ func (t *tracker) run() {
 			t.advance(false)
 		case <-tick.C:
 			t.advance(true)
+		case told := <-t.pruneNow:
+			t.advance(true)
+			told <- t.pruneSegments(time.Now())
+			continue
 		}
 		if t.rotated.Swap(false) {
 			t.pruneAt = time.Time{}

@@ -209,7 +209,7 @@ func Verify(dataDir string, opts VerifyOptions) (Report, error) {
 
 // verifySlot verifies one slot's log, again where its process removed a segment meanwhile.
 func (c *collector) verifySlot(fsys FS, dir, name string, keys *trust, anchor *Checkpoint) (SlotReport, error) {
-	for tries := 3; ; tries-- {
+	for tries := 10; ; tries-- {
 		found := collector{most: c.most}
 		v := &verifier{
 			folder: folder{fs: fsys, dir: dir},

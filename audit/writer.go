@@ -26,19 +26,20 @@ type writer struct {
 	cfg Config
 	log *zap.Logger
 
-	attached bool // the log's end is known
-	file     File // nil: not trusted
-	head     File
-	end      position         // behind the last acknowledged record
-	durable  position         // behind the last record that is on the disk
-	unsynced []byte           // the lines between the two
-	synced   time.Time        // when there were none
-	start    place            // of the last start record
-	tracker  *tracker         // keeps the tree; nil: nobody does
-	show     func(seq uint64) // told how far the log is durable; may be nil
-	began    time.Time        // when the segment's first record was written
-	headAt   uint64           // seq of the last head that is on the disk
-	marked   uint64           // what the head of the process before said of its last checkpoint
+	attached  bool // the log's end is known
+	file      File // nil: not trusted
+	head      File
+	end       position         // behind the last acknowledged record
+	durable   position         // behind the last record that is on the disk
+	unsynced  []byte           // the lines between the two
+	synced    time.Time        // when there were none
+	start     place            // of the last start record
+	answering func()           // called before a group is told that it is durable; may be nil
+	tracker   *tracker         // keeps the tree; nil: nobody does
+	show      func(seq uint64) // told how far the log is durable; may be nil
+	began     time.Time        // when the segment's first record was written
+	headAt    uint64           // seq of the last head that is on the disk
+	marked    uint64           // what the head of the process before said of its last checkpoint
 
 	opening []Record // what begins this process's part of the log
 	notes   []*entry // records of the log's own, to be written before all else
@@ -135,6 +136,9 @@ func (w *writer) commit(batch []*entry) {
 	if w.healthy() {
 		err := w.write(batch)
 		if err == nil {
+			if w.answering != nil {
+				w.answering()
+			}
 			answer(batch, nil)
 			w.writeHead(false)
 			return
