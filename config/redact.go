@@ -84,14 +84,15 @@ var ( // immutable
 	credentialShapes = []struct {
 		shape *regexp.Regexp
 		with  string
+		needs [][]string // a text in lower case without any word of one of these cannot have the shape
 	}{
 		// Headers, as they are sent, printed from a map, or in JSON.
-		{regexp.MustCompile(`(?i)\b((?:proxy-)?authorization|(?:set-)?cookie)("?\s*[:=]\s*)(\[[^\]]*\]|"[^"]*"|[^\r\n"]+)`), "${1}${2}" + Mask},
-		{regexp.MustCompile(`(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}`), "${1} " + Mask},
+		{regexp.MustCompile(`(?i)\b((?:proxy-)?authorization|(?:set-)?cookie)("?\s*[:=]\s*)(\[[^\]]*\]|"[^"]*"|[^\r\n"]+)`), "${1}${2}" + Mask, [][]string{{"authorization", "cookie"}, {":", "="}}},
+		{regexp.MustCompile(`(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}`), "${1} " + Mask, [][]string{{"bearer", "basic"}}},
 		// User and password of a URL.
-		{regexp.MustCompile(`(?i)\b([a-z][a-z0-9+.-]*:)//[^/\s?#"'<>]*@`), "${1}//" + Mask + "@"},
+		{regexp.MustCompile(`(?i)\b([a-z][a-z0-9+.-]*:)//[^/\s?#"'<>]*@`), "${1}//" + Mask + "@", [][]string{{"://"}, {"@"}}},
 		// Parameters of a query.
-		{regexp.MustCompile(`(?i)([?&;][a-z0-9_.-]*(?:token|key|secret|passwd|password|signature|sig|auth|credential)[a-z0-9_]*=)[^&#\s"'<>]*`), "${1}" + Mask},
+		{regexp.MustCompile(`(?i)([?&;][a-z0-9_.-]*(?:token|key|secret|passwd|password|signature|sig|auth|credential)[a-z0-9_]*=)[^&#\s"'<>]*`), "${1}" + Mask, [][]string{{"?", "&", ";"}, {"="}}},
 	}
 )
 
@@ -99,8 +100,23 @@ func maskPatterns(text string) string {
 	if !strings.ContainsAny(text, ":=?& ") { // none of the shapes can be there
 		return text
 	}
+	lower, ascii := strings.ToLower(text), isASCII(text)
 	for _, s := range credentialShapes {
+		if ascii && !hasOfEach(lower, s.needs) { // letters of other alphabets may stand for one in a word
+			continue
+		}
 		text = s.shape.ReplaceAllString(text, s.with)
 	}
 	return text
+}
+
+func isASCII(text string) bool {
+	return strings.IndexFunc(text, func(r rune) bool { return r > unicode.MaxASCII }) < 0
+}
+
+// hasOfEach reports whether text has at least one word of every list.
+func hasOfEach(text string, lists [][]string) bool {
+	return !slices.ContainsFunc(lists, func(words []string) bool {
+		return !slices.ContainsFunc(words, func(w string) bool { return strings.Contains(text, w) })
+	})
 }

@@ -169,6 +169,13 @@ func TestSec_SC36_forms(t *testing.T) {
 			t.Errorf("%q becomes %q", text, got)
 		}
 	}
+	for _, text := range []string{ // by their shape, in any spelling, and whatever stands around them
+		"BEARER AAAAAAAA", "Basic AAAAAAAA", "Cookie: AAAAAAAA", "coo\u212aie: AAAAAAAA", "x=1 Authorization=AAAAAAAA", "ftp://me:AAAAAAAA@host", "/view?a=1&api_Key=AAAAAAAA", "?to\u212aen=AAAAAAAA ü",
+	} {
+		if got := r.Clean(text); strings.Contains(got, "AAAAAAAA") {
+			t.Errorf("%s becomes %s", text, got)
+		}
+	}
 	nested := mustLoad(t, "COMFYGATE_COMFYUI__QUERY_TOKEN=abcdef", "COMFYGATE_HTTP__TOKEN=abcdef-and-much-more").Redactor()
 	if got := nested.Clean("<abcdef-and-much-more abcdef>"); got != "<********** **********>" {
 		t.Errorf("a secret inside another: %s", got)

@@ -181,7 +181,7 @@ func docs() []config.Doc {
 }
 
 func with(name string, more ...string) []string {
-	for _, c := range strings.FieldsSeq(company[name]) {
+	for c := range strings.FieldsSeq(company[name]) {
 		more = append(more, ours+c)
 	}
 	return more

@@ -107,9 +107,9 @@ func (c *conn) receive(ctx context.Context, message []byte) *protocolError {
 	case e.method == string(mcp.MethodNotificationCancelled):
 		c.server.running.cancel(c.id, e.target)
 	case e.id == nil:
-		c.server.handle(c.server.mcp.WithContext(withRequest(ctx, req), c), message)
+		c.server.handle(c.server.mcp.WithContext(withRequest(ctx, req), c), e, message)
 	case e.method == string(mcp.MethodInitialize):
-		c.answer(ctx, c.serve(ctx, req, message))
+		c.answer(ctx, c.serve(ctx, req, e, message))
 	default:
 		return c.begin(ctx, req, e, message)
 	}
@@ -134,7 +134,7 @@ func (c *conn) begin(ctx context.Context, req *request, e envelope, message []by
 	c.calls.Go(func() {
 		defer ended()
 		defer cancel(nil)
-		b := c.serve(ctx, req, message)
+		b := c.serve(ctx, req, e, message)
 		remove() // before the answer is out: who has it may use the id again
 		c.busy.Add(-1)
 		c.answer(ctx, b)
@@ -171,9 +171,9 @@ func (c *conn) admit(e envelope) *protocolError {
 }
 
 // serve returns the answer to a request, nil for none.
-func (c *conn) serve(ctx context.Context, req *request, message []byte) []byte {
+func (c *conn) serve(ctx context.Context, req *request, e envelope, message []byte) []byte {
 	ctx = c.server.mcp.WithContext(withRequest(ctx, req), c)
-	answer := c.server.handle(ctx, message)
+	answer := c.server.handle(ctx, e, message)
 	if req.override != nil {
 		req.override.id = req.id
 		answer = req.override
@@ -300,14 +300,17 @@ func emitNote(n mcp.JSONRPCNotification, emit func([]byte) error) error {
 	return emit(b)
 }
 
-// handle lets mcp-go serve a message. A panic outside the pipeline tells nothing to the client (MCP-18).
-func (s *Server) handle(ctx context.Context, message []byte) (answer any) {
+// handle serves a message, or has mcp-go serve it. A panic outside the pipeline tells nothing to the client (MCP-18).
+func (s *Server) handle(ctx context.Context, e envelope, message []byte) (answer any) {
 	defer func() {
 		if v := recover(); v != nil {
 			s.log.Error("request panicked", zap.String("transport", requestFrom(ctx).transport), zap.ByteString("stack", debug.Stack()))
 			answer = &protocolError{code: mcp.INTERNAL_ERROR, id: requestFrom(ctx).id, text: "internal error"}
 		}
 	}()
+	if answer, ok := s.plain(ctx, e); ok {
+		return answer
+	}
 	if m := s.mcp.HandleMessage(ctx, message); m != nil {
 		return m
 	}

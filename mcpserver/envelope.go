@@ -20,6 +20,9 @@ type envelope struct {
 	version  string          // of the protocol, where params._meta names it
 	tool     string          // params.name of tools/call
 	uri      string          // params.uri of resources/read
+	args     json.RawMessage // params.arguments, as written
+	meta     json.RawMessage // params._meta, likewise
+	more     bool            // params has more than name, arguments and _meta
 	target   json.RawMessage // params.requestId of notifications/cancelled, as written
 	progress bool            // params._meta has a progress token
 }
@@ -196,14 +199,21 @@ func (e *envelope) readParams(s *scanner) error {
 				e.tool, err = s.str()
 				return err
 			}
+		case "arguments":
+			var err error
+			e.args, err = s.raw()
+			return err
+		case "_meta":
+			return e.readMeta(s)
+		}
+		e.more = true
+		switch key {
 		case "uri":
 			return e.readURI(s)
 		case "requestId":
 			var err error
 			e.target, err = s.raw()
 			return err
-		case "_meta":
-			return e.readMeta(s)
 		}
 		return s.skip()
 	})
@@ -226,9 +236,12 @@ func (e *envelope) readURI(s *scanner) error {
 
 func (e *envelope) readMeta(s *scanner) error {
 	if s.peek() != '{' {
+		e.more = true
 		return s.skip()
 	}
 	meta := newKeys("params._meta", "progressToken", mcp.MetaKeyProtocolVersion, mcp.MetaKeyClientCapabilities, mcp.MetaKeyClientInfo)
+	start := s.i
+	defer func() { e.meta = s.b[start:s.i] }()
 	return s.object(func(key string) error {
 		if err := meta.add(key); err != nil {
 			return err

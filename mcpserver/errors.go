@@ -109,6 +109,14 @@ func ErrorTable() []ErrorDoc {
 // tools use for why a job failed. It returns nil for nil. What no row knows is INTERNAL.
 func Explain(err error) *tools.Fault { return explain(err, "") }
 
+// A told error knows what its caller reads: the record, the log and the answer need it, and wording it costs more than many a refusal.
+type told struct {
+	error
+	fault *tools.Fault
+}
+
+func (e *told) Unwrap() error { return e.error }
+
 // whereMark is where a trusted caller reads the address.
 const whereMark = "\x00"
 
@@ -116,6 +124,9 @@ const whereMark = "\x00"
 func explain(err error, upstream string) *tools.Fault {
 	if err == nil {
 		return nil
+	}
+	if t, ok := err.(*told); ok { //nolint:errorlint // one that is wrapped says more than it did
+		return t.fault
 	}
 	if f, ok := errors.AsType[*tools.Fault](err); ok {
 		return cleanFault(f).WithCause(err)

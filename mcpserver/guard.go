@@ -205,7 +205,7 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, req *request, e
 	req.send = out.notify
 	ctx = withRequest(ctx, req)
 	if req.session != "" && e.id != nil && e.method == string(mcp.MethodToolsCall) && !asksClients(e.tool) {
-		s.direct(ctx, out, req, b)
+		s.direct(ctx, out, req, e, b)
 		return
 	}
 	s.http.Handle(out, &server.HTTPRequest{Method: r.Method, URL: r.URL, Header: r.Header, Body: b, Context: ctx})

@@ -74,6 +74,7 @@ type pipeline struct {
 	log     *zap.Logger
 	bounds  Bounds
 	newID   func() string
+	explain func(*call, error) *tools.Fault
 	closing func() bool
 
 	observed  func(Ended)  // may be nil

@@ -43,17 +43,18 @@ func (s *Server) register(t tools.Tool) error {
 		return fmt.Errorf("mcpserver: publishing %s: %w", t.Name, err)
 	}
 	s.scopes[t.Name] = t.Scope
+	s.tools[t.Name] = bound
 	s.mcp.AddTool(m, func(ctx context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-		return s.callTool(ctx, bound, r), nil // an error would be shown word for word (MCP-19, BUG-17)
+		return s.callTool(ctx, bound, r.Params.RawArguments, r.Params.Meta), nil // an error would be shown word for word (MCP-19, BUG-17)
 	})
 	return nil
 }
 
-func (s *Server) callTool(ctx context.Context, t *tool, r mcp.CallToolRequest) *mcp.CallToolResult {
+func (s *Server) callTool(ctx context.Context, t *tool, args json.RawMessage, meta *mcp.Meta) *mcp.CallToolResult {
 	req := requestFrom(ctx)
-	p := newProgress(ctx, req, r.Params.Meta)
+	p := newProgress(ctx, req, meta)
 	c := &call{
-		tool: t, raw: r.Params.RawArguments, arrived: req.arrived, transport: req.transport, session: req.session,
+		tool: t, raw: args, arrived: req.arrived, transport: req.transport, session: req.session,
 		notify: p.report,
 	}
 	res, err := s.pass(ctx, c)

@@ -9,7 +9,12 @@ import (
 // clean makes text fit to be shown in one line: no control or escape sequences, nothing invisible, nothing that turns the direction
 // of reading, at most limit characters (T41).
 func clean(text string, limit int) string {
-	text = escapes.ReplaceAllString(text, "")
+	if len(text) <= limit && isPlain(text) {
+		return text
+	}
+	if strings.ContainsAny(text, "\x1b\u009b") {
+		text = escapes.ReplaceAllString(text, "")
+	}
 	var b strings.Builder
 	n, space := 0, false
 	for _, r := range text {
@@ -32,6 +37,19 @@ func clean(text string, limit int) string {
 		n++
 	}
 	return b.String()
+}
+
+// isPlain reports whether text is ASCII that shows, with single spaces between: most of what is cleaned.
+func isPlain(text string) bool {
+	space := true
+	for i := range len(text) {
+		c := text[i]
+		if c < ' ' || c > '~' || c == ' ' && space {
+			return false
+		}
+		space = c == ' '
+	}
+	return !space
 }
 
 // foreign is clean for a text that another program wrote: it also loses stack traces, addresses, paths and what looks like a

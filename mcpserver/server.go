@@ -30,6 +30,7 @@ type Server struct {
 	pipeline *pipeline
 	serve    handler
 	scopes   map[string]policy.Scope // by tool, for what tools/list shows
+	tools    map[string]*tool
 	sessions *sessions
 	conns    *conns
 	running  *running
@@ -57,12 +58,13 @@ func New(cfg Config) (*Server, error) {
 		cfg.Structured = Never
 	}
 	s := &Server{
-		cfg: cfg, log: cfg.Log, scopes: make(map[string]policy.Scope), running: newRunning(),
+		cfg: cfg, log: cfg.Log, scopes: make(map[string]policy.Scope), tools: make(map[string]*tool), running: newRunning(),
 		conns: &conns{open: make(map[string]*sseConn)}, idle: make(chan struct{}),
 	}
 	s.pipeline = &pipeline{
 		policy: cfg.Policy, limiter: cfg.Limiter, places: cfg.Places, budgets: cfg.Budgets, calls: cfg.Calls, seen: cfg.Seen, audit: cfg.Audit, denials: cfg.Denials,
-		log: cfg.Log, bounds: cfg.Bounds, newID: newID, closing: s.isClosing, observed: cfg.Observe, exhausted: cfg.Exhausted,
+		explain: s.explain,
+		log:     cfg.Log, bounds: cfg.Bounds, newID: newID, closing: s.isClosing, observed: cfg.Observe, exhausted: cfg.Exhausted,
 	}
 	s.serve = chain(s.pipeline.run, s.pipeline.stages()...)
 	var err error

@@ -26,6 +26,9 @@ func (p *pipeline) outcome(next handler) handler {
 		}
 		returned := false
 		defer func() {
+			if err != nil {
+				err = &told{error: err, fault: p.explain(c, err)}
+			}
 			ended := err
 			if !returned {
 				ended = errPanicked
