@@ -109,11 +109,12 @@ type player struct {
 	steps       []step
 	prompt, own string // ids in the recording
 	entry       map[string]any
+	over        chan struct{} // closed when all frames are sent
 }
 
 func newPlayer(t *testing.T, f *fake, steps []step) *player {
 	t.Helper()
-	p := &player{f: f, steps: steps}
+	p := &player{f: f, steps: steps, over: make(chan struct{})}
 	for _, s := range steps {
 		switch {
 		case s.Send == "http" && s.Path == "/api/prompt" && s.Method == http.MethodPost:
@@ -138,6 +139,7 @@ func newPlayer(t *testing.T, f *fake, steps []step) *player {
 
 // play sends the recorded frames; at a recorded interrupt it waits for the client's.
 func (p *player) play(j *fakeJob) {
+	defer close(p.over)
 	own := strings.NewReplacer(p.prompt, j.id, p.own, j.client)
 	p.f.mu.Lock()
 	j.state, j.stubborn = "running", true // the recording says how an interrupt is obeyed
@@ -248,6 +250,7 @@ func TestReplay(t *testing.T) {
 							}
 							previews := follow(t, run, s.state == comfy.Cancelled)
 							res := result(t, run)
+							<-p.over
 							if res.State != s.state || len(res.Outputs) != s.files || (previews > 0) != s.previews {
 								t.Errorf("%s with %d files and %d previews; want %s, %d, %v", res.State, len(res.Outputs), previews, s.state, s.files, s.previews)
 							}
