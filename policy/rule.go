@@ -63,11 +63,11 @@ func (f *File) rule(text RuleFile, language *condition.Language) (*rule, []error
 	return r, faults
 }
 
-func builtIn() []string {
-	return []string{
-		RuleNone, RuleAllow, RulePrincipal, RuleTool, RuleDisabled, RuleRole, RuleScope, RuleModels, RuleNodeCount, RuleModules,
-		RuleClasses, RuleSize, RulePixels, RuleWork, RuleNoMatch, RuleConstraint,
+func builtIn() (ids []string) {
+	for _, g := range Guards() {
+		ids = append(ids, g.ID)
 	}
+	return ids
 }
 
 // someTool reports whether a glob names a tool there is, or tools that saved workflows make.

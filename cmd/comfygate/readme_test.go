@@ -224,6 +224,9 @@ func clientServers(t *testing.T, path string, data []byte) map[string]clientServ
 func (c clientServer) starts(t *testing.T, name, host, token string) {
 	t.Helper()
 	var a *agent
+	if c.Type == "" && c.URL != "" { // as Cursor writes it
+		c.Type = "http"
+	}
 	switch c.Type {
 	case "", "stdio":
 		if base := filepath.Base(c.Command); base != "comfygate" {
@@ -237,7 +240,7 @@ func (c clientServer) starts(t *testing.T, name, host, token string) {
 	case "http", "sse":
 		url := strings.Replace(c.URL, "https://HOST", host, 1)
 		s := &site{url: strings.TrimSuffix(strings.TrimSuffix(url, "/mcp"), "/sse"), proc: new(proc)}
-		header := []string{"Authorization", strings.Replace(c.Headers["Authorization"], "${CLIENT_TOKEN}", token, 1)}
+		header := []string{"Authorization", strings.NewReplacer("${CLIENT_TOKEN}", token, "${env:CLIENT_TOKEN}", token).Replace(c.Headers["Authorization"])}
 		if c.Type == "http" {
 			a = s.streamable(t, header...)
 		} else {
