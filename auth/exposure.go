@@ -46,18 +46,18 @@ type Exposure struct {
 	Text   string // empty unless Warn
 }
 
-// Expose judges a listener: whether it is loopback only, whether credentials are demanded there
+// Expose judges a listener: whether it is loopback only and no proxy brings others to it, whether credentials are demanded there
 // ([Authenticator.Required]), and whether HTTP__ALLOW_UNAUTHENTICATED says that they need not be.
 func Expose(loopback, required, open bool) Exposure {
 	if loopback || required {
 		return Exposure{}
 	}
-	const remedy = "set COMFYGATE_HTTP__TOKEN, or COMFYGATE_HTTP__USERNAME and COMFYGATE_HTTP__PASSWORD " +
+	const remedy = "make tokens with comfygate token create, or set COMFYGATE_HTTP__TOKEN, or COMFYGATE_HTTP__USERNAME and COMFYGATE_HTTP__PASSWORD " +
 		"(also as COMFY_HEADLESS_UI__USERNAME and COMFY_HEADLESS_UI__PASSWORD)"
 	if open {
 		return Exposure{Warn: true, Text: "the listener can be reached from other machines and asks for no credentials: " +
 			"everybody there is a viewer; " + remedy}
 	}
 	return Exposure{Warn: true, Refuse: true, Text: "the listener could be reached from other machines without credentials: " +
-		remedy + ", or listen on 127.0.0.1; COMFYGATE_HTTP__ALLOW_UNAUTHENTICATED=true lets everybody in as a viewer"}
+		remedy + ", or listen on 127.0.0.1 with no proxy in front; COMFYGATE_HTTP__ALLOW_UNAUTHENTICATED=true lets everybody in as a viewer"}
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"net/url"
 	"strconv"
 	"syscall"
 	"time"
@@ -75,11 +77,12 @@ func serveHTTP(p *process, cfg config.Config, warnings []string) error {
 	if err != nil {
 		return usageError{fmt.Errorf("COMFYGATE_HTTP__HOST: %w", err)}
 	}
-	id, err := openIdentity(cfg, loopback)
+	private := loopback && !published(cfg)
+	id, err := openIdentity(cfg, private)
 	if err != nil {
 		return usageError{err}
 	}
-	exposure := auth.Expose(loopback, id.who.Required(), cfg.HTTP.AllowUnauthenticated)
+	exposure := auth.Expose(private, id.who.Required(), cfg.HTTP.AllowUnauthenticated)
 	if exposure.Refuse { // before anything is bound, and on the record
 		return refuseExposed(p, cfg, exposure)
 	}
@@ -101,6 +104,19 @@ func serveHTTP(p *process, cfg config.Config, warnings []string) error {
 	h.identity = id
 	id.follow(ctx, h)
 	return errors.Join(h.serveWeb(ctx, lis), h.end(ctx))
+}
+
+// published reports whether others come in by a proxy in front, so that a listener of this machine's own is not theirs alone (SC-11).
+func published(cfg config.Config) bool {
+	if len(cfg.HTTP.TrustedProxies) > 0 {
+		return true
+	}
+	u, err := url.Parse(cfg.HTTP.PublicURL)
+	if cfg.HTTP.PublicURL == "" || err != nil || u.Hostname() == "localhost" { // the settings were checked
+		return false
+	}
+	addr, err := netip.ParseAddr(u.Hostname())
+	return err != nil || !addr.Unmap().IsLoopback()
 }
 
 func roles(cfg config.Config) map[string]policy.Role {
