@@ -227,7 +227,7 @@ func (w *writer) attach() error {
 		return err
 	}
 	w.end, w.durable, w.start, w.headAt, w.attached, w.marked = r.end, r.end, r.start, r.end.seq, true, r.mark
-	w.began = w.segmentBegan(r.end.segment)
+	w.began, w.left = w.segmentBegan(r.end.segment), r.end
 	if r.hurt != "" {
 		w.damaged(r.hurt)
 	}

@@ -89,7 +89,7 @@ func Open(cfg Config) (*Log, error) {
 		return nil, fmt.Errorf("%w: %w", ErrUnwritable, err)
 	}
 	if l.w.tracker != nil {
-		l.w.tracker.begin()
+		l.w.tracker.begin(l.w.left)
 		go l.w.tracker.run()
 	}
 	go l.run()

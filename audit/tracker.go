@@ -72,6 +72,7 @@ type tracker struct {
 	notes   File
 	ends    int64     // of the last note
 	at      place     // of the next record
+	known   position  // of a record that may be the last in the tree, so that nobody has to look for it
 	last    uint64    // size of the last checkpoint; a tree that is made again is not signed below that
 	signed  tlog.Hash // its root
 	lastAt  time.Time
@@ -388,6 +389,7 @@ func (t *tracker) checkpoint() error {
 	}
 	t.ends += int64(len(signed)) + 1
 	t.last, t.signed, t.lastAt = c.Size, c.Root, time.Now()
+	t.known = position{seq: c.Size, place: t.at}
 	t.marked.Store(c.Size)
 	if t.publish != nil {
 		t.publish(c.Size, string(signed))
@@ -473,9 +475,11 @@ func (t *tracker) believe(signed []byte, to position) (hurt string, err error) {
 }
 
 // begin loads what there is, so that damage is told before anything else happens. What fails is tried again later.
-func (t *tracker) begin() {
+// left is the end of the log as the process before left it.
+func (t *tracker) begin(left position) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.known = left
 	if to := t.reached(); to.seq > 0 {
 		t.fail(t.load(to))
 	}
@@ -483,9 +487,11 @@ func (t *tracker) begin() {
 
 // find finds the place of the first record that isn't in the tree.
 func (t *tracker) find(to position) error {
-	if uint64(t.tree.size) == to.seq {
-		t.at = to.place
-		return nil
+	for _, known := range []position{to, t.known} {
+		if uint64(t.tree.size) == known.seq && known.segment > 0 {
+			t.at = known.place
+			return nil
+		}
 	}
 	segments, err := t.segments()
 	if err != nil || len(segments) == 0 {

@@ -35,6 +35,7 @@ type writer struct {
 	synced    time.Time        // when there were none
 	start     place            // of the last start record
 	answering func()           // called before a group is told that it is durable; may be nil
+	left      position         // the log's end as the process before left it
 	tracker   *tracker         // keeps the tree; nil: nobody does
 	show      func(seq uint64) // told how far the log is durable; may be nil
 	began     time.Time        // when the segment's first record was written
