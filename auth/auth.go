@@ -78,6 +78,7 @@ type Authenticator struct {
 	loopback bool
 	open     bool
 	failures Failures
+	needed   string // what a challenge says that tools need
 }
 
 type token struct {
@@ -100,6 +101,12 @@ func New(cfg Config) (*Authenticator, error) {
 	if a.roles == nil {
 		a.roles = make(map[string]policy.Role)
 	}
+	scopes := make([]string, 0, len(policy.ScopesOf(policy.Operator)))
+	for _, s := range policy.ScopesOf(policy.Operator) {
+		scopes = append(scopes, string(s))
+	}
+	slices.Sort(scopes)
+	a.needed = `, scope="` + strings.Join(scopes, " ") + `"` + a.where()
 	var errs []error
 	for name, role := range cfg.Roles {
 		if !known(role) {
@@ -369,12 +376,7 @@ func (a *Authenticator) Challenges(err error) []string {
 	case errors.Is(err, ErrBadCredentials):
 		first += `, error="invalid_token"`
 	}
-	var scopes []string
-	for _, s := range policy.ScopesOf(policy.Operator) {
-		scopes = append(scopes, string(s))
-	}
-	slices.Sort(scopes)
-	first += `, scope="` + strings.Join(scopes, " ") + `"` + a.where()
+	first += a.needed
 	if a.user == "" {
 		return []string{first}
 	}

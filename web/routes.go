@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -93,19 +94,16 @@ func (s *Server) bounded(next http.Handler) http.Handler {
 	})
 }
 
+var jsonType = []string{"application/json"} // shared by all answers, as in headers
+
 // refuse answers with a JSON-RPC error without id, which clients of MCP understand.
 func (s *Server) refuse(w http.ResponseWriter, status int, text string) {
-	type details struct {
-		Code    int    `json:"code"`
-		Message string `json:"message"`
+	message, err := json.Marshal(text)
+	if err == nil {
+		w.Header()["Content-Type"] = jsonType
+		w.WriteHeader(status)
+		_, err = w.Write(slices.Concat([]byte(`{"jsonrpc":"2.0","error":{"code":-32600,"message":`), message, []byte("}}\n"))) // an invalid request
 	}
-	const invalidRequest = -32600
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	err := json.NewEncoder(w).Encode(struct {
-		JSONRPC string  `json:"jsonrpc"`
-		Error   details `json:"error"`
-	}{"2.0", details{invalidRequest, text}})
 	if err != nil {
 		s.cfg.Log.Debug("refusal could not be sent", zap.Error(err))
 	}
