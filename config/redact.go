@@ -62,6 +62,11 @@ func (r *Redactor) Clean(text string) string {
 	return maskPatterns(text)
 }
 
+// Holds reports whether text has a configured secret in it, in any form in which it is sent.
+func (r *Redactor) Holds(text string) bool {
+	return r.secrets != nil && r.secrets.Replace(text) != text
+}
+
 func flat(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {

@@ -63,7 +63,10 @@ type Input struct {
 	Catalog  Catalog
 	Rules    ModelRule
 	// Started asks the server how it was started; nil leaves those findings out.
-	Started func(ctx context.Context) (Start, error)
+	Started      func(ctx context.Context) (Start, error)
+	StoredTokens bool   // the token store holds some
+	Published    bool   // a proxy brings others to a listener of this machine
+	PolicyHash   string // of the policy in force; for [Security]
 	// Audit verifies the audit log and returns what it holds, in words; nil leaves the finding out.
 	Audit   func(ctx context.Context) (string, error)
 	Machine Machine

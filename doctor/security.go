@@ -163,13 +163,13 @@ func (v *visit) listener(ctx context.Context) {
 		v.add(Finding{ID: "listener", Severity: Fail, Text: err.Error(), Fix: "give an address of this machine in COMFYGATE_HTTP__HOST"})
 		return
 	}
-	required := h.Token.IsSet() || h.Password.IsSet() || v.Config.Auth.Tokens.IsSet()
-	switch e := auth.Expose(loopback, required, h.AllowUnauthenticated); {
+	required, private := len(v.signIn()) > 0, loopback && !v.Published
+	switch e := auth.Expose(private, required, h.AllowUnauthenticated); {
 	case e.Refuse:
 		v.add(Finding{ID: "listener", Severity: Fail, Text: e.Text, Fix: "set one of them; comfygate does not start without"})
 	case e.Warn:
 		v.add(Finding{ID: "listener", Severity: Warn, Text: e.Text, Fix: "take COMFYGATE_HTTP__ALLOW_UNAUTHENTICATED away and set a token"})
-	case !loopback && !strings.HasPrefix(h.PublicURL, "https://"):
+	case !loopback && h.TLSCert == "" && !strings.HasPrefix(h.PublicURL, "https://"):
 		v.add(Finding{
 			ID: "listener", Severity: Warn, Text: "comfygate listens on " + h.Host + " without TLS: tokens and pictures go in clear text",
 			Fix: "put TLS in front (deploy/comfygate-nginx.conf shows how), listen on 127.0.0.1, and set COMFYGATE_HTTP__PUBLIC_URL to the https address",
@@ -179,4 +179,25 @@ func (v *visit) listener(ctx context.Context) {
 	default:
 		v.add(Finding{ID: "listener", Severity: OK, Text: "comfygate's listener asks for credentials"})
 	}
+}
+
+// signIn lists the ways in which callers over HTTP prove who they are.
+func (v *visit) signIn() []string {
+	h, a := v.Config.HTTP, v.Config.Auth
+	var ways []string
+	for _, w := range []struct {
+		set  bool
+		name string
+	}{
+		{h.Token.IsSet(), "a token"},
+		{h.Password.IsSet(), "user name and password"},
+		{a.Tokens.IsSet() || v.StoredTokens, "tokens by name"},
+		{a.OIDC.Issuer != "", "OpenID"},
+		{len(a.Certificates) > 0, "certificates"},
+	} {
+		if w.set {
+			ways = append(ways, w.name)
+		}
+	}
+	return ways
 }
