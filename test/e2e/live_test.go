@@ -34,12 +34,13 @@ type bench struct {
 	target
 
 	agent *agent
-	model string // the tiny checkpoint, where it is installed; else whatever a bare prompt takes
+	holds []string // files of the input folder before anything was done
+	model string   // the tiny checkpoint, where it is installed; else whatever a bare prompt takes
 }
 
 func suite(t *testing.T, x target) {
 	b := &bench{target: x, agent: overStdio(t, x.environment(t, "COMFYGATE_WORKFLOWS__DIR="+t.TempDir()))}
-	b.model = b.find(t, "checkpoints", "tiny")
+	b.holds, b.model = b.input(t), b.find(t, "checkpoints", "tiny")
 	for _, part := range []struct {
 		name string
 		run  func(*testing.T, *bench)
@@ -373,18 +374,29 @@ func restarted(t *testing.T, b *bench) {
 }
 
 func inputFolder(t *testing.T, b *bench) {
-	if b.baseDir == "" {
-		t.Skip("not run: E2E_BASE_DIR names no folder to look into")
+	for _, file := range b.input(t) {
+		if !slices.Contains(b.holds, file) {
+			t.Errorf("its input folder holds %s, which it did not before", file)
+		}
 	}
-	err := filepath.WalkDir(filepath.Join(b.baseDir, "input"), func(path string, d os.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && d.Name() != "example.png" {
-			t.Errorf("its input folder holds %s", path)
+}
+
+// input lists the files of the server's input folder: as they are on the disk, or where the suite cannot look, the pictures that the server offers.
+func (x target) input(t *testing.T) (files []string) {
+	t.Helper()
+	if x.baseDir == "" {
+		return x.loadable(t)
+	}
+	err := filepath.WalkDir(filepath.Join(x.baseDir, "input"), func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			files = append(files, path)
 		}
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return files
 }
 
 func nothingLeft(t *testing.T, b *bench) {
