@@ -154,3 +154,40 @@ func TestDeploy_image(t *testing.T) {
 	s.url = "http://127.0.0.1:" + s.url[strings.LastIndex(s.url, ":")+1:]
 	s.streamable(t, "Authorization", "Bearer "+token).picture(t, "a cat")
 }
+
+// SC-43: an operator contains from a terminal what runs.
+func TestDeploy_manageQueue(t *testing.T) {
+	t.Parallel()
+	needs(t, "curl")
+	script, err := filepath.Abs(filepath.Join(root, "deploy", "manage-queue.sh"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := slow(t)
+	w := newWorld(t, append(unlimited(), u.on(), "COMFYGATE_TOOLSETS__ENABLED=images,operations",
+		"COMFYGATE_AUTH__TOKENS="+tokenOf("ada")+","+tokenOf("root")+":admin")...)
+	s := w.http(t)
+	ada := s.streamable(t, "Authorization", "Bearer token-of-ada")
+	made := ada.must(t, "generate", args{"prompt": "a cat", "width": 64, "height": 64, "steps": 8, "wait_seconds": 0}).job(t)
+	ada.running(t)
+	for _, tt := range []struct{ token, line, says string }{
+		{"root", "list", made},
+		{"root", "drop_pending ada", "Cancelled: 0 jobs"},
+		{"root", "drain", "No new jobs are taken in"},
+		{"root", "interrupt " + made, "The job is cancelled"},
+		{"root", "free_memory", "unloads its models"},
+		{"root", "resume", "New jobs are taken in"},
+		{"ada", "drain", "POLICY_DENIED"},
+	} {
+		admin := &world{w.home, []string{searchPath(), "GATE_URL=" + s.url, "GATE_TOKEN=token-of-" + tt.token}}
+		if out := admin.shell(t, "", script+" "+tt.line); out.code != exitOK || !strings.Contains(out.out, tt.says) {
+			t.Errorf("%s as %s: exit code %d, %s%s", tt.line, tt.token, out.code, out.out, out.err)
+		}
+	}
+	for _, line := range []string{"", "interrupt", "no_such_action"} {
+		admin := &world{w.home, []string{searchPath(), "GATE_URL=" + s.url, "GATE_TOKEN=token-of-root"}}
+		if out := admin.shell(t, "", script+" "+line); out.code == exitOK && !strings.Contains(out.out, "INVALID_PARAMETER") {
+			t.Errorf("%q is taken: %s", line, out.out)
+		}
+	}
+}

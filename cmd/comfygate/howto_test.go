@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"github.com/comfygate/comfygate/audit"
 	"github.com/comfygate/comfygate/comfy/emulator"
 )
@@ -205,4 +207,60 @@ func TestHowTo_teamServer(t *testing.T) {
 	if took := time.Since(began); took > 10*time.Minute {
 		t.Errorf("it took %v", took)
 	}
+}
+
+var codeSpan = regexp.MustCompile("`([^`\n]+)`")
+
+// TestDocs_commands: whatever the pages tell people to type is a command with flags that there are.
+func TestDocs_commands(t *testing.T) {
+	t.Parallel()
+	named := regexp.MustCompile(`^(expected "?<|missing flags|expected one of)`)
+	pages := []string{
+		"docs/policy.md", "docs/identity.md", "docs/incident-response.md", "docs/incident-template.md", "docs/observability.md", "docs/how-to/team-server.md", "docs/audit.md",
+		"docs/workflows.md",
+	}
+	for _, page := range pages {
+		text, err := os.ReadFile(filepath.Join(root, page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var lines []string
+		for _, block := range commandBlocks(t, page) {
+			lines = append(lines, strings.Split(block, "\n")...)
+		}
+		whole := len(lines)
+		for _, span := range codeSpan.FindAllStringSubmatch(string(text), -1) {
+			lines = append(lines, span[1])
+		}
+		checked := 0
+		for i, line := range lines {
+			for _, one := range regexp.MustCompile(`\s+(?:&&|\|\||\||>)\s+|\s+#\s`).Split(line, -1) {
+				words := wordsOf(one)
+				if len(words) < 2 || words[0] != "comfygate" && words[0] != "gate" {
+					continue
+				}
+				checked++
+				parser, err := kong.New(&commands{}, kong.Vars{"version": version})
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, err = parser.Parse(words[1:])
+				if err != nil && (i < whole || !named.MatchString(err.Error())) { // in a sentence the name is enough
+					t.Errorf("%s: %s: %v", page, one, err)
+				}
+			}
+		}
+		if checked == 0 {
+			t.Errorf("%s: there is no command", page)
+		}
+	}
+}
+
+// wordsOf parts a command as a shell does, as far as pages need it: optional parts in brackets are left out.
+func wordsOf(line string) (words []string) {
+	line = regexp.MustCompile(`\[[^\]]*\]`).ReplaceAllString(line, "")
+	for _, m := range regexp.MustCompile(`(?:"[^"]*"|'[^']*'|[^\s"'])+`).FindAllString(line, -1) {
+		words = append(words, strings.NewReplacer(`"`, "", `'`, "").Replace(m))
+	}
+	return words
 }

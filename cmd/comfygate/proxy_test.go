@@ -21,7 +21,9 @@ func TestSec_SC11_behindProxy(t *testing.T) {
 			}
 			token := strings.TrimSpace(w.run(t, "token", "create", "ada").out)
 			s := w.http(t)
-			status := func() int { return s.get(t, http.MethodPost, "/mcp", hello, "Authorization", "Bearer "+token).StatusCode }
+			status := func() int {
+				return s.get(t, http.MethodPost, "/mcp", hello, "Authorization", "Bearer "+token).StatusCode
+			}
 			if got := status(); got != http.StatusOK {
 				t.Fatalf("with the token: %d", got)
 			}
