@@ -4,12 +4,14 @@
 //
 // reads each template of the server, converts it and posts it, behind a job that keeps the server busy, so that it is validated and taken
 // off the queue unrun. It prints a table, and of each that is refused the reasons. Models need only be there by name (make tiny-models
-// TEMPLATES=URL), and the pictures, videos and sounds that templates name are uploaded, empty in all but name. Then it runs what needs no
+// TEMPLATES=URL), and the pictures, videos and sounds that templates name are lent, empty in all but name: what is there stays as it is, what
+// is put below -base is taken away again, and without it they are uploaded and remain. Then it runs what needs no
 // model and compares pixels. The exit code is 1 when more open templates are refused than -misses allows, or a pixel is wrong.
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -64,6 +66,7 @@ type server struct {
 	client    *comfy.Client
 	rules     *policy.Rules
 	info      *comfy.ObjectInfo
+	placed    []string // files to take away at the end
 }
 
 func connect(url, base, cases string) (*server, error) {
@@ -75,7 +78,8 @@ func connect(url, base, cases string) (*server, error) {
 	return &server{url: url, base: base, cases: cases, client: client, rules: rules}, err
 }
 
-func (s *server) judge(ctx context.Context, out io.Writer, misses int) (bool, error) {
+func (s *server) judge(ctx context.Context, out io.Writer, misses int) (ok bool, err error) {
+	defer func() { err = errors.Join(err, s.clean()) }()
 	release, err := s.occupy(ctx)
 	if err != nil {
 		return false, err
@@ -85,7 +89,7 @@ func (s *server) judge(ctx context.Context, out io.Writer, misses int) (bool, er
 	if err != nil {
 		return false, err
 	}
-	ok := report.print(out, misses)
+	ok = report.print(out, misses)
 	wrong, err := s.pixels(ctx, out)
 	return ok && wrong == 0, err
 }

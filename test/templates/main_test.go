@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"image"
 	"image/color"
 	"net/http/httptest"
@@ -108,13 +109,20 @@ func TestPicture_differs(t *testing.T) {
 	}
 }
 
-// Files go where a template wants them, and never out of the server's folders.
+// Files go where a template wants them, never out of the server's folders, over nobody's own, and not for longer than needed.
 func TestProvide_base(t *testing.T) {
 	t.Parallel()
 	base := t.TempDir()
 	s := &server{base: base}
+	own := filepath.Join(base, "input", "own.png")
+	if err := os.MkdirAll(filepath.Dir(own), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(own, []byte("own"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, want := range map[string]string{
-		"a.png": "input/a.png", `sub\b.png`: "input/sub/b.png", "c.png [output]": "output/c.png", "../../d.png": "", "/e.png": "",
+		"a.png": "input/a.png", `sub\b.png`: "input/sub/b.png", "c.png [output]": "output/c.png", "own.png": "input/own.png", "../../d.png": "", "/e.png": "",
 	} {
 		if err := s.provide(t.Context(), name, []byte("x")); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -129,6 +137,33 @@ func TestProvide_base(t *testing.T) {
 	entries, err := os.ReadDir(base)
 	if err != nil || len(entries) != 2 {
 		t.Errorf("%v, %v", entries, err)
+	}
+	if err := s.clean(); err != nil {
+		t.Error(err)
+	}
+	for _, name := range []string{"input/a.png", "output/c.png"} {
+		if _, err := os.Stat(filepath.Join(base, filepath.FromSlash(name))); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s stays: %v", name, err)
+		}
+	}
+	if data, err := os.ReadFile(own); err != nil || string(data) != "own" {
+		t.Errorf("what was there is %q, %v", data, err)
+	}
+}
+
+// What the server has already is not uploaded over.
+func TestProvide_upload(t *testing.T) {
+	t.Parallel()
+	s := &server{url: emulated(t, emulator.V0330)}
+	for _, data := range []string{"\x89PNG\r\n\x1a\nfirst", "\x89PNG\r\n\x1a\nsecond"} {
+		if err := s.provide(t.Context(), "sub/own.png", []byte(data)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for file, want := range map[string]bool{"own.png": true, "own (1).png": false, "other.png": false} {
+		if got, err := s.holds(t.Context(), "input", "sub", file); err != nil || got != want {
+			t.Errorf("%s: %v, %v", file, got, err)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"mime/multipart"
 	"net/http"
+	"net/url"
 	"os"
 	"path"
 	"path/filepath"
@@ -127,8 +128,8 @@ func (s *server) occupy(ctx context.Context) (release func(), err error) {
 	return func() { _ = s.withdraw(context.WithoutCancel(ctx), a.ID) }, nil
 }
 
-// provide puts a file of that name where a template wants it: "name", "folder/name", with " [output]" behind for another folder than
-// input. Files that cannot be uploaded are written below base, where that is known.
+// provide puts a file of that name where a template wants it, unless there is one: "name", "folder/name", with " [output]" behind for
+// another folder than input. It is written below base, where that is known, until clean; else it is uploaded, which cannot be undone.
 func (s *server) provide(ctx context.Context, name string, data []byte) error {
 	folder := "input"
 	for _, f := range []string{"input", "output", "temp"} {
@@ -137,30 +138,71 @@ func (s *server) provide(ctx context.Context, name string, data []byte) error {
 		}
 	}
 	name = path.Clean(strings.ReplaceAll(name, `\`, "/"))
-	if !filepath.IsLocal(filepath.FromSlash(name)) {
+	switch {
+	case !filepath.IsLocal(filepath.FromSlash(name)):
 		return nil
+	case s.base != "":
+		return s.place(filepath.Join(s.base, folder, filepath.FromSlash(name)), data)
 	}
-	if s.base != "" {
-		file := filepath.Join(s.base, folder, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
-			return err
-		}
-		return os.WriteFile(file, data, 0o600)
+	dir, file := path.Split(name)
+	dir = strings.TrimSuffix(dir, "/")
+	if there, err := s.holds(ctx, folder, dir, file); there || err != nil {
+		return err
 	}
 	var body bytes.Buffer
 	form := multipart.NewWriter(&body)
-	part, err := form.CreateFormFile("image", path.Base(name))
+	part, err := form.CreateFormFile("image", file)
 	if err != nil {
 		return err
 	}
 	_, _ = part.Write(data)
 	_ = form.WriteField("type", folder)
-	_ = form.WriteField("overwrite", "true")
-	if dir := path.Dir(name); dir != "." {
-		_ = form.WriteField("subfolder", dir)
-	}
+	_ = form.WriteField("subfolder", dir)
 	if err := form.Close(); err != nil {
 		return err
 	}
 	return s.call(ctx, "/api/upload/image", form.FormDataContentType(), &body, nil)
+}
+
+// place writes a file for as long as the program runs. One that is there stays as it is: it is somebody's.
+func (s *server) place(name string, data []byte) error {
+	if err := os.MkdirAll(filepath.Dir(name), 0o750); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	s.placed = append(s.placed, name)
+	_, err = f.Write(data)
+	return errors.Join(err, f.Close())
+}
+
+// clean takes away what place has written.
+func (s *server) clean() error {
+	var faults []error
+	for _, name := range s.placed {
+		faults = append(faults, os.Remove(name))
+	}
+	s.placed = nil
+	return errors.Join(faults...)
+}
+
+// holds reports whether the server has a file.
+func (s *server) holds(ctx context.Context, folder, dir, file string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	query := url.Values{"type": {folder}, "subfolder": {dir}, "filename": {file}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/api/view?"+query.Encode(), nil)
+	if err != nil {
+		return false, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false, err
+	}
+	return resp.StatusCode == http.StatusOK, resp.Body.Close()
 }
