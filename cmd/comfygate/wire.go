@@ -346,13 +346,17 @@ func (h *house) serveTools(ctx context.Context, linkURL func(path string) string
 	if err != nil {
 		return err
 	}
-	h.tidyUp()
+	h.tidyUp(catalog)
 	return h.watch.begin(ctx, h)
 }
 
-// tidyUp gives back what starting left behind, once the first calls are answered: a server that waits should be small.
-func (h *house) tidyUp() {
-	timer := time.AfterFunc(time.Second, debug.FreeOSMemory)
+// tidyUp does what can wait until the first calls are answered, and gives back what starting left behind: a server that waits should
+// be small.
+func (h *house) tidyUp(catalog *workflow.Catalog) {
+	timer := time.AfterFunc(time.Second, func() {
+		catalog.Warm()
+		debug.FreeOSMemory()
+	})
 	h.later("memory of the start", func(context.Context) error {
 		timer.Stop()
 		return nil

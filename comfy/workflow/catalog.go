@@ -12,6 +12,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/comfygate/comfygate/policy"
 )
@@ -27,44 +28,56 @@ const (
 
 // A Catalog is the recipes. It is immutable and safe for concurrent use.
 type Catalog struct {
-	recipes []*recipe // by order, then id; those that cannot make pictures last
+	recipes func() []*recipe // by order, then id; those that cannot make pictures last
 }
 
 // Load returns the embedded recipes, and those of dir unless it is empty: one file each, *.yaml or *.yml. A file of dir with the
 // id of an embedded recipe replaces it. The error holds every fault of every file: its name, line and field, and what would fit.
 func Load(dir string) (*Catalog, error) {
-	schema, err := compileSchema()
-	if err != nil {
-		return nil, err
-	}
-	own, err := fs.Sub(embedded, "recipes")
-	if err != nil {
-		return nil, err
-	}
-	byID, err := readRecipes(own, "built-in ", schema)
-	if err != nil {
-		return nil, err
-	}
+	var theirs map[string]*recipe
 	if dir != "" {
+		schema, err := compileSchema()
+		if err != nil {
+			return nil, err
+		}
 		root, err := os.OpenRoot(dir)
 		if err != nil {
 			return nil, fmt.Errorf("opening the folder of recipes: %w", err)
 		}
 		defer root.Close() //nolint:errcheck // only read from
-		theirs, err := readRecipes(root.FS(), dir+"/", schema)
-		if err != nil {
+		if theirs, err = readRecipes(root.FS(), dir+"/", schema); err != nil {
 			return nil, err
 		}
-		maps.Copy(byID, theirs)
 	}
-	c := &Catalog{}
-	for _, r := range byID {
-		c.recipes = append(c.recipes, r)
+	return &Catalog{sync.OnceValue(func() []*recipe { return inOrder(ownRecipes(), theirs) })}, nil
+}
+
+// Warm reads the embedded recipes now, which costs some milliseconds and else is done when they are first needed.
+func (c *Catalog) Warm() { c.recipes() }
+
+// ownRecipes returns the embedded recipes. They are part of the program: tests hold them to their schema, and no start does it again.
+func ownRecipes() map[string]*recipe {
+	own, err := fs.Sub(embedded, "recipes")
+	if err != nil {
+		panic(err)
 	}
-	slices.SortFunc(c.recipes, func(a, b *recipe) int {
+	byID, err := readRecipes(own, "built-in ", nil)
+	if err != nil {
+		panic(err)
+	}
+	return byID
+}
+
+// inOrder merges recipes; of two with one id it takes theirs.
+func inOrder(own, theirs map[string]*recipe) (list []*recipe) {
+	maps.Copy(own, theirs)
+	for _, r := range own {
+		list = append(list, r)
+	}
+	slices.SortFunc(list, func(a, b *recipe) int {
 		return cmp.Or(compareBool(!a.makes(), !b.makes()), cmp.Compare(a.Order, b.Order), strings.Compare(a.ID, b.ID))
 	})
-	return c, nil
+	return list
 }
 
 func compareBool(a, b bool) int {
@@ -77,7 +90,7 @@ func compareBool(a, b bool) int {
 	return 1
 }
 
-// readRecipes reads every recipe of a folder. Names in errors begin with prefix.
+// readRecipes reads every recipe of a folder, and holds it to schema, where that is not nil. Names in errors begin with prefix.
 func readRecipes(dir fs.FS, prefix string, schema *checker) (map[string]*recipe, error) {
 	entries, err := fs.ReadDir(dir, ".")
 	if err != nil {
@@ -138,7 +151,7 @@ func prefixed(name string, err error) error {
 
 // ids returns the ids of families that make pictures, in order.
 func (c *Catalog) ids() (ids []string) {
-	for _, r := range c.recipes {
+	for _, r := range c.recipes() {
 		if r.makes() {
 			ids = append(ids, r.ID)
 		}
@@ -148,7 +161,7 @@ func (c *Catalog) ids() (ids []string) {
 
 // plain returns the recipe for files of kind that no other recipe knows, or nil.
 func (c *Catalog) plain(kind policy.Kind) *recipe {
-	for _, r := range c.recipes {
+	for _, r := range c.recipes() {
 		if r.makes() && r.plain() && r.kind() == kind {
 			return r
 		}

@@ -181,11 +181,21 @@ func TestLoad_folder(t *testing.T) {
 	}
 }
 
+// Starting does not hold the embedded recipes to their schema; this does.
+func TestLoad_embeddedFitTheirSchema(t *testing.T) {
+	t.Parallel()
+	if err := workflow.CheckOwn(); err != nil {
+		t.Error(err)
+	}
+}
+
 func BenchmarkLoad(b *testing.B) {
 	for b.Loop() {
-		if _, err := workflow.Load(""); err != nil {
+		c, err := workflow.Load("")
+		if err != nil {
 			b.Fatal(err)
 		}
+		c.Warm()
 	}
 }
 

@@ -104,7 +104,7 @@ func (ch *chooser) byFamily(family, defaultModel string) (*choice, error) {
 func (ch *chooser) bare(fit func(*recipe) bool) (*choice, error) {
 	var partly error
 	for _, deep := range []bool{false, true} {
-		for _, r := range ch.recipes {
+		for _, r := range ch.recipes() {
 			if !r.makes() || r.plain() || !fit(r) {
 				continue
 			}
@@ -115,7 +115,7 @@ func (ch *chooser) bare(fit func(*recipe) bool) (*choice, error) {
 			partly = cmp.Or(partly, err)
 		}
 	}
-	for _, r := range ch.recipes {
+	for _, r := range ch.recipes() {
 		if r.makes() && r.plain() && fit(r) {
 			if c, _ := ch.whole(r, true); c != nil {
 				return c, nil
@@ -143,7 +143,7 @@ func (ch *chooser) whole(r *recipe, deep bool) (*choice, error) {
 
 // suggestions are the files of the first family.
 func (ch *chooser) suggestions() []MissingFile {
-	for _, r := range ch.recipes {
+	for _, r := range ch.recipes() {
 		if r.makes() && !r.plain() && fitsAny(r) {
 			_, missing := ch.parts(r)
 			return append([]MissingFile{r.Files.Model.missing(r.kind())}, missing...)
@@ -158,7 +158,7 @@ func fitsAny(*recipe) bool { return true }
 func (ch *chooser) families(name string) ([]*recipe, error) {
 	want := spelled(name)
 	var begin []*recipe
-	for _, r := range ch.recipes {
+	for _, r := range ch.recipes() {
 		switch id := spelled(r.ID); {
 		case id == want && !r.makes():
 			return nil, &FieldError{Field: "family", Problem: "no picture can be made from a prompt with " + r.Title + ": it is " + r.Cannot}
@@ -175,7 +175,7 @@ func (ch *chooser) families(name string) ([]*recipe, error) {
 }
 
 func (ch *chooser) idsOf(kind policy.Kind) (ids []string) {
-	for _, r := range ch.recipes {
+	for _, r := range ch.recipes() {
 		if r.makes() && r.kind() == kind {
 			ids = append(ids, r.ID)
 		}

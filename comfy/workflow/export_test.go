@@ -1,6 +1,9 @@
 package workflow
 
-import "sync"
+import (
+	"io/fs"
+	"sync"
+)
 
 // OneRecipe returns a catalog of this recipe alone. Load reads all of ours each time, which is too slow to fuzz with.
 func OneRecipe(data []byte) (*Catalog, error) {
@@ -12,7 +15,21 @@ func OneRecipe(data []byte) (*Catalog, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Catalog{[]*recipe{r}}, nil
+	return &Catalog{func() []*recipe { return []*recipe{r} }}, nil
 }
 
 var onceSchema = sync.OnceValues(compileSchema)
+
+// CheckOwn holds the embedded recipes to their schema.
+func CheckOwn() error {
+	schema, err := onceSchema()
+	if err != nil {
+		return err
+	}
+	own, err := fs.Sub(embedded, "recipes")
+	if err != nil {
+		return err
+	}
+	_, err = readRecipes(own, "built-in ", schema)
+	return err
+}

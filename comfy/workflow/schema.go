@@ -43,7 +43,7 @@ func compileSchema() (*checker, error) {
 	return &checker{s, message.NewPrinter(language.English)}, nil
 }
 
-// parseRecipe reads one recipe. Its error joins every fault, each with line and field.
+// parseRecipe reads one recipe; schema may be nil. Its error joins every fault, each with line and field.
 func parseRecipe(data []byte, schema *checker) (*recipe, error) {
 	tokens := lexer.Tokenize(string(data))
 	if err := plainYAML(tokens); err != nil {
@@ -56,12 +56,10 @@ func parseRecipe(data []byte, schema *checker) (*recipe, error) {
 	if len(tree.Docs) != 1 || tree.Docs[0].Body == nil {
 		return nil, errors.New("a recipe is one YAML document; write one file for each")
 	}
-	var doc any
-	if err := yaml.NodeToValue(tree.Docs[0].Body, &doc); err != nil {
-		return nil, yamlError(err)
-	}
-	if err := schema.check(doc, tree); err != nil {
-		return nil, err
+	if schema != nil {
+		if err := schema.check(tree); err != nil {
+			return nil, err
+		}
 	}
 	var r recipe
 	if err := yaml.NodeToValue(tree.Docs[0].Body, &r, yaml.Strict()); err != nil {
@@ -93,7 +91,11 @@ func yamlError(err error) error {
 	return errors.New(at.GetMessage())
 }
 
-func (c *checker) check(doc any, tree *ast.File) error {
+func (c *checker) check(tree *ast.File) error {
+	var doc any
+	if err := yaml.NodeToValue(tree.Docs[0].Body, &doc); err != nil {
+		return yamlError(err)
+	}
 	err := c.schema.Validate(doc)
 	var invalid *jsonschema.ValidationError
 	if !errors.As(err, &invalid) {

@@ -42,7 +42,7 @@ func metadataLength(r *recipe, word string) int { return longest(r.Told.Metadata
 func (c *Catalog) tell(kind policy.Kind, word string, length func(*recipe, string) int) *recipe {
 	var best *recipe
 	most := 0
-	for _, r := range c.recipes { // those that cannot come last
+	for _, r := range c.recipes() { // those that cannot come last
 		if !r.holds(kind) {
 			continue
 		}

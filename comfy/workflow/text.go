@@ -93,7 +93,7 @@ func (c *Catalog) Families(inv Inventory) []FamilyState {
 	ch := c.chooser(inv)
 	var out []FamilyState
 	bare, err := ch.bare(fitsAny)
-	for _, r := range c.recipes {
+	for _, r := range c.recipes() {
 		if !r.makes() {
 			continue
 		}
