@@ -80,7 +80,7 @@ crash: ## kill -9 at every point of the audit log where a process may end, 200 t
 	E2E_CRASH_RUNS=200 $(GO) test -count=1 -v -timeout 10m -run TestT61_crash_points ./audit
 
 attack: build ## the attack suite: over the wire against the built binary, and the tests of what nobody outside can cause; writes docs/attack-suite.md
-	E2E_BINARY="$(CURDIR)/bin/comfygate" $(GO) test -count=1 -v -timeout 30m -run '^TestAttack$$' ./test/attack -args -all -update
+	E2E_BINARY="$(CURDIR)/bin/comfygate" $(GO) test -count=1 -v -timeout 60m -run '^TestAttack$$' ./test/attack -args -all -update
 
 fuzz: ## each fuzz target for FUZZ (60s), found by listing, so that a new one is never forgotten
 	@set -e; for pkg in $$($(GO) list $(PKGS)); do \

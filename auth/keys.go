@@ -27,6 +27,7 @@ type keySet struct {
 
 	mu   sync.Mutex // held while the keys are fetched: one request at a time
 	keys []jose.JSONWebKey
+	down bool // the last time it was asked, the provider gave none
 }
 
 // VerifySignature implements [oidc.KeySet].
@@ -58,18 +59,18 @@ func (k *keySet) named(ctx context.Context, kid string) ([]jose.JSONWebKey, erro
 		return nil, errSignature
 	}
 	keys, err := k.ask(ctx)
-	if err != nil {
+	if k.down = err != nil || len(keys) == 0; err != nil {
 		return nil, err
 	}
 	k.keys = keys
 	return withID(keys, kid), nil
 }
 
-// none reports whether there are no keys to check anything with.
+// none reports whether there are no keys to check anything with, because the provider gave none when it was asked.
 func (k *keySet) none() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return len(k.keys) == 0
+	return len(k.keys) == 0 && k.down
 }
 
 func withID(keys []jose.JSONWebKey, kid string) (found []jose.JSONWebKey) {

@@ -220,6 +220,26 @@ func TestOIDC_T21_badTokens(t *testing.T) {
 	}
 }
 
+// T21, T28: before the provider's keys were ever needed, a token that none of them could have signed is as bad as it is later.
+func TestOIDC_T28_beforeKeys(t *testing.T) {
+	t.Parallel()
+	p := newProvider(t)
+	key := p.key(t, "rsa", jose.RS256, true)
+	body, err := json.Marshal(p.claim(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, token := range map[string]string{
+		"alg none": base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","typ":"at+jwt"}`)) + "." + base64.RawURLEncoding.EncodeToString(body) + ".",
+		"PS256":    sign(t, jose.JSONWebKey{Key: key.Key, KeyID: "rsa", Algorithm: string(jose.PS256)}, "at+jwt", p.claim(nil)),
+		"expired":  sign(t, key, "at+jwt", p.claim(func(c map[string]any) { c["exp"] = time.Now().Add(-time.Hour).Unix() })),
+	} {
+		if _, err := present(t, resource(t, auth.OIDCConfig{Issuer: p.URL}), token); !errors.Is(err, auth.ErrBadCredentials) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // T22: the provider is away, changes its keys, and is not driven by tokens that anybody makes up.
 func TestOIDC_T22_provider(t *testing.T) {
 	t.Parallel()

@@ -196,7 +196,7 @@ func runTests(t *testing.T, r *results) {
 // goTest runs tests by their names and tells which passed. One that is not there, or is skipped, did not.
 func goTest(t *testing.T, folder string, names []string) (passed map[string]bool, out string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-json", "-timeout=10m", "-run", "^("+strings.Join(names, "|")+")$", "./"+folder)
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-json", "-timeout=30m", "-run", "^("+strings.Join(names, "|")+")$", "./"+folder)
 	cmd.Dir = root
 	raw, _ := cmd.CombinedOutput() // what passed tells
 	passed = make(map[string]bool)

@@ -69,7 +69,7 @@ func identity() []Row {
 		{"T25", "static tokens are kept as hashes and compared in constant time", "", tests("auth", "TestSec_SC10_T25_constantTime", "TestStore_AUT04")},
 		{"T26", "another's job and picture answer exactly like unknown ones", "7 uses of another's ids beside unknown ids", tests("jobs", "TestManager_SC32_ownerBound")},
 		{"T27", "ids have at least 128 random bits", "the ids of 30 pictures and jobs, and neighbours of them", tests("images", "TestPut_ids")},
-		{"T28", "a refusal does not tell why a token is bad", "the answers of T21, compared", tests("auth", "TestOIDC_T21_badTokens")},
+		{"T28", "a refusal does not tell why a token is bad", "the answers of T21, compared", tests("auth", "TestOIDC_T21_badTokens", "TestOIDC_T28_beforeKeys")},
 		{"T29", "tools/list shows what one may call, and the call is judged again", "a viewer and scopes: each hidden tool is called", tests("policy", "TestOffers_T29")},
 	}
 }
