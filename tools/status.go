@@ -159,6 +159,7 @@ type deviceView struct {
 
 // A queueView counts jobs: ours of all callers, and all there are at ComfyUI.
 type queueView struct {
+	Draining       bool `json:"draining,omitempty"` // no new jobs are taken in
 	Queued         int  `json:"queued"`
 	Running        int  `json:"running"`
 	ServerPending  *int `json:"comfyui_pending,omitempty"`
@@ -190,7 +191,7 @@ func (e *Env) overall(ctx context.Context, c Caller) (Result, error) {
 		Limits:   e.bounds,
 		Rates:    e.Rates.Remaining(c.Principal.Name),
 		Places:   e.Places.Usage(c.Principal.Name),
-		Queue:    queueView{Queued: stats.Queued, Running: stats.Running, SlotsPerServer: h.Slots},
+		Queue:    queueView{Draining: e.Jobs.Draining() != nil, Queued: stats.Queued, Running: stats.Running, SlotsPerServer: h.Slots},
 		Jobs:     []jobView{},
 		Security: securityView{e.Settings.InsecureTransport},
 	}

@@ -183,7 +183,9 @@ func TestHowTo_teamServer(t *testing.T) {
 	site := s.service(t)
 	gate := strings.SplitAfter(blocks[define], "}\n")[0]
 	said = s.enter(t, slices.Concat([]string{gate}, blocks[start:])...)
-	for _, want := range []string{"Denied by role", "The record is whole.", "claude: mcp add --transport http comfygate https://gate.example.com/mcp --header Authorization: Bearer not-yet"} {
+	for _, want := range []string{
+		" pass, 0 fail, ", "Denied by role", "The record is whole.", "claude: mcp add --transport http comfygate https://gate.example.com/mcp --header Authorization: Bearer not-yet",
+	} {
 		if !strings.Contains(said, want) {
 			t.Errorf("nothing says %q:\n%s", want, said)
 		}

@@ -100,8 +100,8 @@ func TestSec_SC43_manageQueue(t *testing.T) {
 	}
 	later(t, bob.call(t, "generate", small("a cat")))
 	bob.refused(t, "generate", small("a cat"), "DRAINING")
-	if got := bob.report(t); !got.Server.Reachable {
-		t.Error("a drained server does not answer who only looks")
+	if out := bob.must(t, "status", nil); !strings.Contains(out.text, `"draining":true`) {
+		t.Errorf("a drained server does not tell who looks: %s", out.text)
 	}
 	if q = root.manage(t, args{"action": "interrupt", "job_id": running}); len(q.Jobs) != 1 || q.Jobs[0].State != "cancelled" || q.Jobs[0].Principal != "ada" {
 		t.Errorf("interrupt: %+v", q)
