@@ -125,7 +125,7 @@ func TestAuditCommands(t *testing.T) {
 	}
 	key := strings.TrimSpace(w.run(t, "audit", "keys").out)
 	elsewhere := newWorld(t) // another machine: it has the receipt and the key
-	if out := elsewhere.run(t, "audit", "verify-receipt", receipt, "--key", key); out.code != 0 || !strings.Contains(out.out, end.CallID) {
+	if out := elsewhere.run(t, "audit", "verify-receipt", receipt, "--verifier", key); out.code != 0 || !strings.Contains(out.out, end.CallID) {
 		t.Errorf("verify-receipt: %+v", out)
 	}
 	b, err := os.ReadFile(receipt)
@@ -136,7 +136,7 @@ func TestAuditCommands(t *testing.T) {
 	if err := os.WriteFile(forged, bytes.Replace(b, []byte("index 3"), []byte("index 2"), 1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out := elsewhere.run(t, "audit", "verify-receipt", forged, "--key", key); out.code != audit.ExitTampered || out.out != "" {
+	if out := elsewhere.run(t, "audit", "verify-receipt", forged, "--verifier", key); out.code != audit.ExitTampered || out.out != "" {
 		t.Errorf("a forged receipt: %+v", out)
 	}
 
@@ -161,7 +161,7 @@ func TestAuditCommands(t *testing.T) {
 		t.Errorf("rotate-key: %+v", out)
 	}
 	w.stdio(t).end(t)
-	if out := w.run(t, "audit", "verify", "--checkpoint", checkpoint, "--key", key); out.code != 0 {
+	if out := w.run(t, "audit", "verify", "--checkpoint", checkpoint, "--verifier", key); out.code != 0 {
 		t.Errorf("verify by what was kept: %+v", out)
 	}
 	var report struct {

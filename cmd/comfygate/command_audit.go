@@ -32,7 +32,7 @@ type auditVerifyCommand struct {
 	JSON       bool     `help:"Print the report as JSON."`
 	Slot       string   `placeholder:"NAME" help:"Only this slot; default all."`
 	Checkpoint string   `placeholder:"FILE" help:"A checkpoint that was kept elsewhere: the log must still hold what it signs."`
-	Key        []string `placeholder:"KEY" sep:"none" help:"Believe this public key, and those that it vouches for; default the keys in the data folder."`
+	Key        []string `name:"verifier" placeholder:"PUBLIC-KEY" sep:"none" help:"Believe this public key, and those that it vouches for; default the keys in the data folder."`
 }
 
 // Help tells the exit codes.

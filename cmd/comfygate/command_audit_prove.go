@@ -71,7 +71,7 @@ func (c *auditProveCommand) find(cfg config.Config) (slot string, seq uint64, er
 
 type auditReceiptCommand struct {
 	File string   `arg:"" help:"The receipt; - is stdin."`
-	Key  []string `placeholder:"KEY" sep:"none" help:"The log's public key; default those in the data folder."`
+	Key  []string `name:"verifier" placeholder:"PUBLIC-KEY" sep:"none" help:"The log's public key; default those in the data folder."`
 }
 
 // Help tells the exit codes.

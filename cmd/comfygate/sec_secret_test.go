@@ -31,6 +31,9 @@ func canarySecrets(t *testing.T) map[string]string {
 		if name == "COMFYGATE_AUTH__TOKENS" {
 			values[name] = "ada:" + strings.Repeat("c0ffee", 10) + "c0ff:viewer"
 		}
+		if name == "COMFYGATE_AUDIT__SIGNING_KEY" {
+			values[name] = "PRIVATE+KEY+example.org+00000000+" + values[name]
+		}
 	}
 	if len(values) < 8 {
 		t.Fatalf("there are %d secret variables", len(values))
