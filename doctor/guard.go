@@ -172,6 +172,7 @@ func (g *guard) box(b box) Line {
 			broken = append(broken, id)
 		case Pass:
 			held = append(held, id)
+		case NotApplicable:
 		}
 	}
 	switch {

@@ -58,10 +58,9 @@ func (g *guard) masked() verdict {
 	if err != nil {
 		return failed("report it", "the configuration cannot be encoded")
 	}
-	for _, text := range []string{fmt.Sprint(g.Config), fmt.Sprintf("%+v", g.Config), fmt.Sprintf("%#v", g.Config), string(raw)} { //nolint:govet,gocritic // whole on purpose
-		if g.clean.Holds(text) {
-			return failed(reportIt, "a printed configuration holds a credential")
-		}
+	printed := []string{fmt.Sprint(g.Config), fmt.Sprintf("%+v", g.Config), fmt.Sprintf("%#v", g.Config), string(raw)}
+	if slices.ContainsFunc(printed, g.clean.Holds) {
+		return failed(reportIt, "a printed configuration holds a credential")
 	}
 	return pass("the configuration in force was printed in 4 ways and searched")
 }
@@ -257,7 +256,7 @@ func (g *guard) watch() verdict {
 	return pass("every %s; disk %d and %d GB, memory %d and %d GB", m.Interval, m.DiskWarnGB, m.DiskCriticalGB, m.MemoryWarnGB, m.MemoryCriticalGB)
 }
 
-func (g *guard) whole() verdict {
+func (*guard) whole() verdict {
 	const all = 63
 	if n := len(promises()); n != all {
 		return failed("report it", "%d of %d promises are looked at", n, all)

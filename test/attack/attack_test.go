@@ -82,7 +82,7 @@ func (r *results) fail(id, why string) {
 }
 
 // TestAttack runs the suite: over the wire always, with -all the Go tests too. It prints one line an id.
-func TestAttack(t *testing.T) {
+func TestAttack(t *testing.T) { //nolint:paralleltest // what runs in it does, and its report comes after all of it
 	switch {
 	case testing.Short():
 		t.Skip("starts programs")
@@ -101,7 +101,7 @@ func TestAttack(t *testing.T) {
 			t.Errorf("%s: %s", row.ID, strings.Join(r.failed[row.ID], "; "))
 		}
 		if testing.Verbose() {
-			fmt.Printf("%s  %-3s  %s (%s)\n", verdict, row.ID, row.What, how(row)) //nolint:forbidigo // the suite's own report
+			fmt.Printf("%s  %-3s  %s (%s)\n", verdict, row.ID, row.What, how(row))
 		}
 	}
 	if *update && *whole {

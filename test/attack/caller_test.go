@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -333,12 +334,7 @@ func (c *caller) isRefused(what string, out outcome, codes ...string) {
 		c.t.Errorf("%s: not refused: %s", what, out.answer)
 		return
 	}
-	for _, code := range codes {
-		if out.fault.Code == code {
-			return
-		}
-	}
-	if len(codes) > 0 {
+	if len(codes) > 0 && !slices.Contains(codes, out.fault.Code) {
 		c.t.Errorf("%s: %s, want %v", what, out.answer, codes)
 	}
 }

@@ -87,7 +87,7 @@ func (s *site) data() string { return filepath.Join(s.home, "data") }
 // built is the program: E2E_BINARY, or one that is built for this run, with the race detector if this test has it.
 func built(t *testing.T) string {
 	t.Helper()
-	if path := os.Getenv("E2E_BINARY"); path != "" { //nolint:forbidigo // make names the built program
+	if path := os.Getenv("E2E_BINARY"); path != "" {
 		return path
 	}
 	path := filepath.Join(t.TempDir(), "comfygate")

@@ -109,18 +109,3 @@ func (u *comfyUI) posted(t *testing.T, text string) (found []map[string]node) {
 	}
 	return found
 }
-
-// left is how many jobs wait or run.
-func (u *comfyUI) left(t *testing.T) int {
-	t.Helper()
-	rec := httptest.NewRecorder()
-	u.Handler().ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/api/queue", nil))
-	var q struct {
-		Running []any `json:"queue_running"`
-		Pending []any `json:"queue_pending"`
-	}
-	if err := json.Unmarshal(rec.Body.Bytes(), &q); err != nil {
-		t.Fatal(err)
-	}
-	return len(q.Running) + len(q.Pending)
-}

@@ -45,7 +45,7 @@ func noBearer(t *testing.T, f *field) {
 	}
 	c := f.main.nobody(t, "")
 	for _, path := range []string{"/mcp?access_token=" + good, "/mcp?token=" + good} {
-		if a := c.post(hello); a.status != http.StatusUnauthorized {
+		if a := c.send(http.MethodPost, path, hello); a.status != http.StatusUnauthorized {
 			t.Errorf("a token in the query %.20s: %s", path, a)
 		}
 	}

@@ -57,6 +57,9 @@ func droppedStream(t *testing.T, f *field) {
 	r := c.start("7", "p")
 	r.cut()
 	eventually(t, "the vanished caller's job is cancelled", func() bool { return c.state(r.job) == "cancelled" })
+	if len(f.slow.comfy.posted(t, "")) == 0 {
+		t.Error("ComfyUI never had the job")
+	}
 }
 
 func foreignCancel(t *testing.T, f *field) {
@@ -104,7 +107,7 @@ func foreignProgress(t *testing.T, f *field) {
 	mallory := f.main.someone(t).initialize()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	res, err := direct.Do(mallory.request(ctx, http.MethodGet, "/mcp", nil))
+	res, err := direct.Do(mallory.request(ctx, http.MethodGet, "/mcp", nil)) //nolint:bodyclose // closed below, elsewhere
 	if err != nil {
 		t.Fatal(err)
 	}
