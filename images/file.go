@@ -64,7 +64,7 @@ func (s *Store) commitFile(d *draft, f File) (out File, saveErr, err error) {
 		return File{}, nil, err
 	}
 	f.Saved, saveErr = s.save(saving{id: f.ID, stored: stored, ext: ext, made: f.Made})
-	if err := s.writeRecord(f.ID, stored, f.Bytes, f); err != nil {
+	if err := s.writeRecord(stored, f.Bytes, f, s.recording(f.ID)); err != nil {
 		return File{}, nil, err
 	}
 	return f, saveErr, nil

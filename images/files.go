@@ -95,19 +95,49 @@ func (s *Store) regular(name string) (*os.File, error) {
 
 // writeFile writes <id><ext> whole or not at all.
 func (s *Store) writeFile(id, ext string, b []byte) error {
-	temp := "." + id + ext + ".part"
-	f, err := s.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	p, err := s.part(id, ext)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = s.root.Rename(temp, id+ext)
+	return p.finish(b)
+}
+
+// A part is a file that is to come, under a temporary name: to make one takes longer than to fill it.
+type part struct {
+	root       *os.Root
+	temp, name string
+	file       *os.File // nil once it is finished or discarded
+}
+
+// part makes .<id><ext>.part, to become <id><ext>.
+func (s *Store) part(id, ext string) (*part, error) {
+	p := &part{root: s.root, temp: "." + id + ext + ".part", name: id + ext}
+	var err error
+	p.file, err = s.root.OpenFile(p.temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	return p, err
+}
+
+// finish writes b and gives the part its name; if that fails, nothing is left.
+func (p *part) finish(b []byte) error {
+	_, err := p.file.Write(b)
+	err = errors.Join(err, p.file.Close())
+	p.file = nil
+	if err == nil {
+		err = p.root.Rename(p.temp, p.name)
 	}
 	if err != nil {
-		_ = s.root.Remove(temp) // Clean would find it
+		_ = p.root.Remove(p.temp) // Clean would find it
 	}
 	return err
+}
+
+// discard removes a part that was not finished.
+func (p *part) discard() {
+	if p.file != nil {
+		_ = p.file.Close()
+		_ = p.root.Remove(p.temp) // Clean would find it
+		p.file = nil
+	}
 }
 
 // A draft is a file under a temporary name, hashed while it is written: that costs more than to write it, so blocks are

@@ -82,7 +82,7 @@ func (s *Store) PutResult(ctx context.Context, im Image, name string, b Bounds, 
 		t = &animation
 	}
 	if t == nil {
-		kept, saveErr, err := s.commit(d, im.with(info))
+		kept, saveErr, err := s.commit(d, im.with(info), s.recording(im.ID))
 		return Result{Image: &kept}, saveErr, err
 	}
 	file, saveErr, err := s.commitFile(d, File{

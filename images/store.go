@@ -96,13 +96,18 @@ func (s *Store) PutIf(ctx context.Context, im Image, b Bounds, src io.Reader, su
 	defer d.discard()
 	o := StripOptions{Bounds: b, Keep: s.cfg.KeepMetadata, Mark: s.mark(im)}
 	info, err := s.receive(ctx, d, src, o, stripPicture)
-	if err == nil {
-		err = sure()
-	}
 	if err != nil {
 		return Image{}, nil, err
 	}
-	return s.commit(d, im.with(info))
+	record, err := s.part(im.ID, ".json") // now, for sure may have to wait
+	if err != nil {
+		return Image{}, nil, fmt.Errorf("recording picture: %w", err)
+	}
+	defer record.discard()
+	if err := sure(); err != nil {
+		return Image{}, nil, err
+	}
+	return s.commit(d, im.with(info), record.finish)
 }
 
 // PutUpload reads a picture from a caller: decoded whole, turned upright as its EXIF says, and encoded anew as PNG (IMG-06, SC-49).
@@ -163,7 +168,7 @@ func (s *Store) reencode(ctx context.Context, im Image, info Info, f io.ReadSeek
 		return Image{}, fmt.Errorf("storing picture: %w", err)
 	}
 	im.Origin = Uploaded
-	out, _, err := s.commit(d, im.with(Info{Format: PNG, Width: m.Bounds().Dx(), Height: m.Bounds().Dy()}))
+	out, _, err := s.commit(d, im.with(Info{Format: PNG, Width: m.Bounds().Dx(), Height: m.Bounds().Dy()}), s.recording(im.ID))
 	return out, err
 }
 
@@ -207,7 +212,7 @@ func (s *Store) receive(ctx context.Context, d *draft, src io.Reader, o StripOpt
 }
 
 // commit gives a finished draft its name, copies made pictures to the output folder, and writes the record.
-func (s *Store) commit(d *draft, im Image) (out Image, saveErr, err error) {
+func (s *Store) commit(d *draft, im Image, write func([]byte) error) (out Image, saveErr, err error) {
 	if im.Owner == "" {
 		return Image{}, nil, errors.New("images: a picture without an owner")
 	}
@@ -219,17 +224,22 @@ func (s *Store) commit(d *draft, im Image) (out Image, saveErr, err error) {
 	if im.Origin != Uploaded {
 		im.Saved, saveErr = s.save(saving{id: im.ID, stored: name, ext: extension(im.Format), made: im.Made})
 	}
-	if err := s.writeRecord(im.ID, name, im.Bytes, im); err != nil {
+	if err := s.writeRecord(name, im.Bytes, im, write); err != nil {
 		return Image{}, nil, err
 	}
 	return im, saveErr, nil
 }
 
+// recording returns what writes the record of id.
+func (s *Store) recording(id string) (write func([]byte) error) {
+	return func(b []byte) error { return s.writeFile(id, ".json", b) }
+}
+
 // writeRecord makes what is stored under name exist; if that fails, it is removed.
-func (s *Store) writeRecord(id, name string, size int64, record any) error {
+func (s *Store) writeRecord(name string, size int64, record any, write func([]byte) error) error {
 	b, err := json.Marshal(record)
 	if err == nil {
-		err = s.writeFile(id, ".json", b)
+		err = write(b)
 	}
 	if err != nil {
 		_ = s.root.Remove(name) // Clean would find it

@@ -503,3 +503,20 @@ func TestOpenStore_refuses(t *testing.T) {
 		}
 	}
 }
+
+// CLIENT-FAIL-3: a picture that turns out not to be wanted leaves nothing, however far it had come.
+func TestStore_PutIf_notSure(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "pictures")
+	s := openStore(t, images.StoreConfig{Dir: dir})
+	png := pngOf(t, photo(8))
+	unwanted, asked := errors.New("not this one"), 0
+	_, _, err := s.PutIf(t.Context(), images.Image{Owner: "ada"}, images.Bounds{}, bytes.NewReader(png), func() error {
+		asked++
+		return unwanted
+	})
+	left, readErr := os.ReadDir(dir)
+	if !errors.Is(err, unwanted) || asked != 1 || readErr != nil || len(left) != 0 {
+		t.Errorf("%v, asked %d times, %v is left, %v", err, asked, left, readErr)
+	}
+}
