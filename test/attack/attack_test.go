@@ -46,6 +46,18 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// some are all of a list in the whole suite, and every third in every run of the tests.
+func some[T any](list []T) []T {
+	if *whole {
+		return list
+	}
+	var out []T
+	for i := 0; i < len(list); i += 3 {
+		out = append(out, list[i])
+	}
+	return out
+}
+
 // A field is what is attacked: three programs that stand as deployments do, differing in their ComfyUI.
 type field struct {
 	judge *judge
@@ -127,7 +139,7 @@ func overTheWire(t *testing.T, r *results) {
 	f := &field{judge: j, trap: newTrap(t)}
 	// Much more is tried here in a minute than a guard against guessing would stand.
 	const tries = "COMFYGATE_HTTP__AUTH_FAILURES_PER_MINUTE=1000"
-	f.main = newSite(t, program, p, newComfyUI(t, emulator.Options{}), j, tries)
+	f.main = newSite(t, program, p, newComfyUI(t, emulator.Options{NoPreviews: !*whole}), j, tries)
 	f.slow = newSite(t, program, p, newComfyUI(t, emulator.Options{StepTime: time.Hour}), j, "COMFYGATE_JOBS__ON_DISCONNECT=cancel")
 	f.evil = newSite(t, program, p, newComfyUI(t, emulator.Options{NoPreviews: true}), j, "COMFYGATE_RETRY__MAX_RETRIES=0")
 	first, last := wires()

@@ -30,7 +30,7 @@ func payloads() []string {
 
 func injection(t *testing.T, f *field) {
 	tools := f.main.someone(t).listed()
-	for _, payload := range payloads() {
+	for _, payload := range some(payloads()) {
 		c := f.main.someone(t)
 		for _, tool := range tools {
 			in := make(args)

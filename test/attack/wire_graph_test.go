@@ -111,7 +111,7 @@ func (tr *trap) addresses() []string {
 }
 
 func addresses(t *testing.T, f *field) {
-	for _, url := range f.trap.addresses() {
+	for _, url := range some(f.trap.addresses()) {
 		c := f.main.someone(t)
 		for tool, in := range map[string]args{
 			"get_image": {"image": url}, "generate": {"prompt": "address", "model": url}, "upscale": {"image": url},
