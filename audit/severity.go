@@ -25,6 +25,7 @@ const (
 	RateLimited        = "limit.rate"                    // refused for its rate outside of a call
 	ProtocolRefused    = "protocol.refused"              // a message that reaches no tool
 	PolicyChanged      = "policy.changed"                // another policy holds from here on
+	ToolsOffered       = "tools.offered"                 // what callers are offered from here on, by the digest of its names, texts and schemas
 	PolicyRejected     = "policy.rejected"               // a changed policy file was broken; the one before holds on
 	MonitorChanged     = "monitor.changed"               // what is looked at got worse or better
 	AnomalyDenials     = "anomaly.denials"               // one principal is refused much
@@ -56,6 +57,7 @@ var eventSeverities = map[string]string{ //nolint:gochecknoglobals // an immutab
 	RateLimited:        Medium,
 	ProtocolRefused:    Low,
 	PolicyChanged:      Info,
+	ToolsOffered:       Info,
 	PolicyRejected:     Medium,
 	MonitorChanged:     Low,
 	AnomalyDenials:     Medium,

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -327,6 +329,7 @@ func (h *house) serveTools(ctx context.Context, linkURL func(path string) string
 	if list, err = offered(list, h.cfg.Toolsets.Enabled); err != nil {
 		return err
 	}
+	h.note(audit.ToolsOffered, map[string]string{"sha256": digestOf(list)})
 	traces, err := h.openTraces(ctx)
 	if err != nil {
 		return err
@@ -369,6 +372,17 @@ func (h *house) exhausted() error {
 		return err
 	}
 	return h.watch.monitor.Short(probeDisk)
+}
+
+// digestOf is of all that clients are told of tools: a description that changes under its user leaves its evidence (T44).
+func digestOf(list []tools.Tool) string {
+	sum := sha256.New()
+	for _, t := range list {
+		for _, part := range []string{t.Name, t.Title, t.Description, string(t.Schema), string(t.Output), fmt.Sprintf("%+v", t.Hints)} {
+			fmt.Fprintf(sum, "%d:%s", len(part), part)
+		}
+	}
+	return hex.EncodeToString(sum.Sum(nil))
 }
 
 // openLibrary opens the folder of saved workflows, if there is one.

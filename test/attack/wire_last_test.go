@@ -164,6 +164,15 @@ func tamperedRecord(t *testing.T, f *field) {
 	if out, code := s.run(t, "audit", "verify"); code != 0 {
 		t.Fatalf("the record of this run: exit code %d: %s", code, out)
 	}
+	offered := 0
+	for _, r := range s.records(t) {
+		if r.Name == audit.ToolsOffered && len(r.Detail["sha256"]) == 64 {
+			offered++
+		}
+	}
+	if offered != 1 {
+		t.Errorf("T44: the digest of what is offered is %d times on the record of a start", offered)
+	}
 	var segment string
 	for path := range s.files(t) {
 		if strings.HasSuffix(path, ".jsonl") && (segment == "" || path < segment) {
