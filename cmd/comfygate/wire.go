@@ -329,7 +329,7 @@ func (h *house) serveTools(ctx context.Context, linkURL func(path string) string
 	if list, err = offered(list, h.cfg.Toolsets.Enabled); err != nil {
 		return err
 	}
-	h.note(audit.ToolsOffered, map[string]string{"sha256": digestOf(list)})
+	h.event(ctx, audit.Record{Name: audit.ToolsOffered, Detail: map[string]string{"sha256": digestOf(list)}})
 	traces, err := h.openTraces(ctx)
 	if err != nil {
 		return err
