@@ -88,9 +88,6 @@ func loopbackHost(host string) bool {
 	return host == "localhost" || err == nil && addr.IsLoopback()
 }
 
-// Issuer returns the provider's issuer, for those who look for it.
-func (o *OIDC) Issuer() string { return o.cfg.Issuer }
-
 // short cuts what a provider answers.
 type short struct{ http.RoundTripper }
 

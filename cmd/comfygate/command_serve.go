@@ -206,11 +206,7 @@ func (h *house) exposed(e auth.Exposure) {
 
 // note records an event of the program itself.
 func (h *house) note(event string, detail map[string]string) {
-	ctx, cancel := context.WithTimeout(context.Background(), owed) //nolint:forbidigo // belongs to no call
-	defer cancel()
-	if err := h.record.Append(ctx, audit.Record{Kind: audit.Event, Name: event, Detail: detail}); err != nil {
-		h.log.Warn("event not recorded", zap.String("event", event), zap.Error(err))
-	}
+	h.event(context.Background(), audit.Record{Name: event, Detail: detail}) //nolint:forbidigo // belongs to no call
 }
 
 // refuseExposed warns, records and refuses (SC-11).

@@ -164,10 +164,10 @@ func (h *house) probes() []monitor.Probe {
 			}, err
 		}},
 		{Name: "audit", Read: func(context.Context) (monitor.Reading, error) {
-			if h.record.Healthy() != nil {
-				return monitor.Reading{Level: monitor.Critical, Value: 0, Unit: "writable", Text: "the audit log cannot be written"}, nil
+			if writable := h.record.Healthy() == nil; writable {
+				return monitor.Reading{Value: 1, Unit: "writable", Text: "written"}, nil
 			}
-			return monitor.Reading{Value: 1, Unit: "writable", Text: "written"}, nil
+			return monitor.Reading{Level: monitor.Critical, Unit: "writable", Text: "the audit log cannot be written"}, nil
 		}},
 		{Name: "goroutines", Read: func(context.Context) (monitor.Reading, error) {
 			n := float64(runtime.NumGoroutine())

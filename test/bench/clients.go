@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -78,6 +79,20 @@ func (s *site) goroutines() (int, error) {
 	return bytes.Count(s.stderr.Bytes(), []byte("\ngoroutine ")), nil
 }
 
+// events returns what reads the data of the next event.
+func events(body io.Reader) func() (string, error) {
+	lines := bufio.NewScanner(body)
+	lines.Buffer(nil, 1<<20)
+	return func() (string, error) {
+		for lines.Scan() {
+			if data, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
+				return data, nil
+			}
+		}
+		return "", errors.Join(errors.New("the stream ended"), lines.Err())
+	}
+}
+
 // visit is one client: a stream, initialize, one call, and the connection is cut.
 func visit(ctx context.Context, addr string) error {
 	ctx, cut := context.WithTimeout(ctx, 30*time.Second)
@@ -92,16 +107,7 @@ func visit(ctx context.Context, addr string) error {
 		return err
 	}
 	defer res.Body.Close()
-	lines := bufio.NewScanner(res.Body)
-	lines.Buffer(nil, 1<<20)
-	next := func() (string, error) {
-		for lines.Scan() {
-			if data, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
-				return data, nil
-			}
-		}
-		return "", errors.Join(errors.New("the stream ended"), lines.Err())
-	}
+	next := events(res.Body)
 	endpoint, err := next()
 	if err != nil {
 		return err
