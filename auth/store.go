@@ -48,6 +48,8 @@ type Store struct {
 	mu     sync.RWMutex
 	seen   [sha256.Size]byte
 	tokens map[string]Stored // by id
+	used   map[string]int64  // by id, since they were written down
+	wrote  time.Time
 }
 
 // OpenStore reads a token file, which need not be there yet.
@@ -194,7 +196,11 @@ func (s *Store) check(value string, addr netip.Addr, now time.Time) (Stored, boo
 	}
 	good := equal(want, sha256.Sum256([]byte(value)))
 	allowed := len(t.From) == 0 || slices.ContainsFunc(t.From, func(p netip.Prefix) bool { return p.Contains(addr.Unmap()) })
-	return t, known && good && allowed && !t.Expired(now)
+	if !known || !good || !allowed || t.Expired(now) {
+		return t, false
+	}
+	s.use(t.ID, now)
+	return t, true
 }
 
 // Create adds a token for t's principal to the file and returns it: it cannot be had again. ID, Created and SHA256 of t are filled in.

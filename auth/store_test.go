@@ -94,6 +94,22 @@ func TestStore_AUT04(t *testing.T) {
 			t.Errorf("%s: %s, want %s", name, got, tt.want)
 		}
 	}
+	if _, told := s.LastUsed(kept.ID); !told {
+		t.Error("a token that was used is not known as such")
+	}
+	if err := s.WriteUsed(true); err != nil {
+		t.Fatal(err)
+	}
+	elsewhere, err := auth.OpenStore(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if at, told := elsewhere.LastUsed(kept.ID); !told || time.Since(at) > time.Minute {
+		t.Errorf("another process hears of its last use: %v, %v", at, told)
+	}
+	if _, told := elsewhere.LastUsed("none"); told {
+		t.Error("a token that there is not was used")
+	}
 	if err := s.Revoke(kept.ID); err != nil {
 		t.Fatal(err)
 	}

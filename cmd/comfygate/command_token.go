@@ -125,7 +125,7 @@ func (tokenListCommand) Run(p *process) error {
 		return err
 	}
 	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ID\tPRINCIPAL\tROLE\tSCOPES\tFROM\tCREATED\tEXPIRES")
+	fmt.Fprintln(w, "ID\tPRINCIPAL\tROLE\tSCOPES\tFROM\tCREATED\tLAST USED\tEXPIRES")
 	for _, t := range store.List() {
 		scopes, from := "all", "anywhere"
 		if len(t.Scopes) > 0 {
@@ -138,7 +138,11 @@ func (tokenListCommand) Run(p *process) error {
 		if t.Expired(time.Now()) {
 			expires = "expired " + t.Expires.Format(time.DateOnly)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", t.ID, t.Name, t.Role, scopes, from, t.Created.Format(time.DateOnly), expires)
+		used := "never"
+		if at, ok := store.LastUsed(t.ID); ok {
+			used = at.UTC().Format("2006-01-02 15:04")
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", t.ID, t.Name, t.Role, scopes, from, t.Created.Format(time.DateOnly), used, expires)
 	}
 	return w.Flush()
 }

@@ -52,7 +52,8 @@ func openIdentity(cfg config.Config, loopback bool) (*identity, error) {
 
 // follow reads what changes while the program runs.
 func (id *identity) follow(ctx context.Context, h *house) {
-	files := []followed{{"tokens", id.store.Reload}}
+	files := []followed{{"tokens", id.store.Reload}, {"uses of tokens", func() error { return id.store.WriteUsed(false) }}}
+	h.later("uses of tokens", func(context.Context) error { return id.store.WriteUsed(true) })
 	if id.certs != nil {
 		files = append(files, followed{"certificates", id.certs.Reload})
 	}

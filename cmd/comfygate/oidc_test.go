@@ -203,7 +203,7 @@ func TestTokens_AUT04(t *testing.T) {
 	a := s.streamable(t, "Authorization", "Bearer "+late)
 	a.refused(t, "generate", args{"prompt": "a cat"}, "POLICY_DENIED")
 	list := w.run(t, "token", "list")
-	if !strings.Contains(list.out, "vera") || !strings.Contains(list.out, "127.0.0.0/8") || strings.Contains(list.out, late) {
+	if !strings.Contains(list.out, "LAST USED") || !strings.Contains(list.out, "vera") || !strings.Contains(list.out, "127.0.0.0/8") || strings.Contains(list.out, late) {
 		t.Errorf("list: %s", list.out)
 	}
 	id := strings.Split(late, "_")[1]
