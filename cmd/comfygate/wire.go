@@ -6,8 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
-	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -16,7 +14,6 @@ import (
 
 	"github.com/comfygate/comfygate/audit"
 	"github.com/comfygate/comfygate/comfy"
-	"github.com/comfygate/comfygate/comfy/emulator"
 	"github.com/comfygate/comfygate/comfy/fleet"
 	"github.com/comfygate/comfygate/comfy/workflow"
 	"github.com/comfygate/comfygate/comfy/workflow/library"
@@ -138,143 +135,6 @@ func (h *house) openRecord(context.Context) error {
 	return nil
 }
 
-func (h *house) reachComfyUI(context.Context) error {
-	cfg := clientConfig(h.cfg, h.log)
-	if h.cfg.ComfyUI.Backend == config.BackendEmbedded {
-		srv, err := emulator.New(emulator.Options{})
-		if err != nil {
-			return err
-		}
-		h.later("embedded ComfyUI", func(context.Context) error { return srv.Close() })
-		cfg = comfy.Config{URL: "http://127.0.0.1:8188", Dial: srv.Dial, UserAgent: cfg.UserAgent, Log: cfg.Log, Limits: cfg.Limits}
-	}
-	client, err := comfy.New(cfg)
-	if err != nil {
-		return usageError{fmt.Errorf("COMFYGATE_COMFYUI__*: %w", err)}
-	}
-	h.client = client
-	h.later("ComfyUI client", func(context.Context) error { return client.Close() })
-	h.fleet, err = fleet.New(fleet.Config{
-		Client:    client,
-		Threshold: uint32(h.cfg.Retry.CircuitBreakerThreshold),
-		Reset:     h.cfg.Retry.CircuitBreakerReset,
-		Log:       h.log.Named("fleet"),
-	})
-	if err != nil {
-		return err
-	}
-	h.later("fleet", func(context.Context) error { return h.fleet.Close() })
-	return nil
-}
-
-// upstream is ComfyUI's address as it may be told; the embedded one has none.
-func (h *house) upstream() string {
-	if h.cfg.ComfyUI.Backend == config.BackendEmbedded {
-		return ""
-	}
-	return h.client.Redacted()
-}
-
-// clientConfig is how the configured ComfyUI is reached; doctor uses it too.
-func clientConfig(cfg config.Config, log *zap.Logger) comfy.Config {
-	c := cfg.ComfyUI
-	return comfy.Config{
-		URL:           c.URL,
-		Username:      c.Username,
-		Password:      c.Password,
-		APIKey:        c.APIKey,
-		AuthHeader:    c.AuthHeader,
-		QueryToken:    c.QueryToken,
-		CAFile:        c.CAFile,
-		AllowInsecure: cfg.WebSocket.AllowInsecure,
-		UserAgent:     "comfygate/" + version,
-		Timeouts:      comfy.Timeouts{Connect: c.TimeoutConnect, Read: c.TimeoutRead, Queue: c.TimeoutQueue, Image: c.TimeoutImage},
-		Limits: comfy.Limits{
-			JSONBytes: c.MaxJSONBytes, ViewBytes: c.MaxViewBytes,
-			TextFrame: cfg.WebSocket.MaxTextBytes, PreviewFrame: cfg.WebSocket.MaxPreviewBytes,
-			Connections: c.MaxConnections,
-		},
-		Retry: comfy.Retry{Max: retries(cfg.Retry.MaxRetries), Base: cfg.Retry.BackoffBase, Cap: cfg.Retry.BackoffMax},
-		Log:   log.Named("comfy"),
-	}
-}
-
-// retries translates the setting's 0, which is none, into the client's.
-func retries(n int) int {
-	if n == 0 {
-		return -1
-	}
-	return n
-}
-
-func (h *house) openStore(ctx context.Context) (err error) {
-	h.store, err = images.OpenStore(images.StoreConfig{
-		Dir:          filepath.Join(h.cfg.Storage.Dir, "pictures"),
-		OutputDir:    h.cfg.Output.Dir,
-		MaxAge:       h.cfg.Storage.MaxAge,
-		MaxBytes:     h.cfg.Storage.MaxBytes,
-		KeepMetadata: h.cfg.Output.KeepMetadata,
-		Generator:    "comfygate " + version,
-		DecodeBytes:  h.cfg.Limits.ImageBytes,
-	})
-	if err != nil {
-		return fmt.Errorf("picture store: %w", err)
-	}
-	h.later("picture store", func(context.Context) error { return h.store.Close() })
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		h.store.Run(ctx, h.cfg.Storage.CleanupInterval, h.cleaned)
-	}()
-	h.later("clean-up", func(context.Context) error {
-		cancel()
-		<-done
-		return nil
-	})
-	return nil
-}
-
-// cleaned records a clean-up that did something (SC-34).
-func (h *house) cleaned(r images.CleanReport, err error) {
-	if err != nil && !errors.Is(err, context.Canceled) {
-		h.log.Warn("clean-up of pictures", zap.Error(err))
-	}
-	if r.Removed == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), owed) //nolint:forbidigo // the clean-up belongs to no call
-	defer cancel()
-	rec := audit.Record{Kind: audit.Event, Name: audit.StorageClean, Count: r.Removed}
-	if err := h.record.Append(ctx, rec); err != nil {
-		h.log.Warn("clean-up not recorded", zap.Error(err))
-	}
-}
-
-func (h *house) openLinks(url func(path string) string) (err error) {
-	if h.links, err = images.NewLinks(images.LinksConfig{Store: h.store}); err != nil { // under a key of this process: they last minutes
-		return err
-	}
-	h.inbox, err = tools.NewInbox(tools.InboxConfig{
-		Links: h.links, Pictures: h.store, URL: func(token string) string { return url("/uploads/" + token) },
-		Bounds: images.Bounds{Bytes: h.cfg.Upload.MaxBytes, Pixels: h.cfg.Upload.MaxPixels},
-	})
-	return err
-}
-
-// openInputs opens the folder of which upload_image may read files. Over HTTP nobody may.
-func (h *house) openInputs(context.Context) (err error) {
-	dir := h.cfg.Upload.InputRoot
-	if dir == "" || h.cfg.Server.Transport != config.TransportStdio {
-		return nil
-	}
-	if h.inputs, err = images.OpenInputs(dir); err != nil {
-		return usageError{fmt.Errorf("COMFYGATE_UPLOAD__INPUT_ROOT: %w", err)}
-	}
-	h.later("input folder", func(context.Context) error { return h.inputs.Close() })
-	return nil
-}
-
 // owed bounds what has to be done after its cause has gone.
 const owed = 5 * time.Second
 
@@ -287,24 +147,9 @@ func (h *house) serveTools(ctx context.Context, linkURL func(path string) string
 	if err != nil {
 		return err
 	}
-	h.jobs, err = jobs.New(jobs.Config{
-		Servers:       jobs.OverFleet(h.fleet),
-		Pictures:      h.store,
-		Record:        h.record,
-		PerOwner:      h.cfg.Limits.JobsPerPrincipal,
-		OwnPerOwner:   guard.roster.jobsAtOnce,
-		InFlight:      h.cfg.Limits.JobsInFlight,
-		Timeout:       h.cfg.Jobs.Timeout,
-		CancelOnClose: h.cfg.Jobs.OnDisconnect == config.OnDisconnectCancel,
-		PurgeHistory:  h.cfg.Retention.PurgeHistory,
-		Backend:       h.cfg.ComfyUI.Backend,
-		Code:          func(err error) string { return mcpserver.Explain(err).Code },
-		Log:           h.log.Named("jobs"),
-	})
-	if err != nil {
+	if err := h.openJobs(guard); err != nil {
 		return err
 	}
-	h.later("jobs", h.jobs.Close)
 	if err := h.openWatch(); err != nil {
 		return err
 	}
@@ -351,6 +196,28 @@ func (h *house) serveTools(ctx context.Context, linkURL func(path string) string
 	}
 	h.tidyUp(catalog)
 	return h.watch.begin(ctx, h)
+}
+
+func (h *house) openJobs(guard guard) (err error) {
+	h.jobs, err = jobs.New(jobs.Config{
+		Servers:       jobs.OverFleet(h.fleet),
+		Pictures:      h.store,
+		Record:        h.record,
+		PerOwner:      h.cfg.Limits.JobsPerPrincipal,
+		OwnPerOwner:   guard.roster.jobsAtOnce,
+		InFlight:      h.cfg.Limits.JobsInFlight,
+		Timeout:       h.cfg.Jobs.Timeout,
+		CancelOnClose: h.cfg.Jobs.OnDisconnect == config.OnDisconnectCancel,
+		PurgeHistory:  h.cfg.Retention.PurgeHistory,
+		Backend:       h.cfg.ComfyUI.Backend,
+		Code:          func(err error) string { return mcpserver.Explain(err).Code },
+		Log:           h.log.Named("jobs"),
+	})
+	if err != nil {
+		return err
+	}
+	h.later("jobs", h.jobs.Close)
+	return nil
 }
 
 // tidyUp does what can wait until the first calls are answered, and gives back what starting left behind: a server that waits should
@@ -436,25 +303,4 @@ func (h *house) settings() tools.Settings {
 			"job_timeout_seconds": int64(h.cfg.Jobs.Timeout / time.Second),
 		},
 	}
-}
-
-// pictureLinks makes URLs of signed links.
-type pictureLinks struct {
-	links *images.Links
-	store *images.Store
-	url   func(token string) string
-}
-
-func (l pictureLinks) Picture(owner, id string) (url string, lasts time.Duration) {
-	token, expires := l.links.Sign(owner, id)
-	return l.url(token), time.Until(expires)
-}
-
-// Open returns the picture or file that a link names, for the HTTP face.
-func (l pictureLinks) Open(token string) (io.ReadSeekCloser, images.Served, error) {
-	owner, id, err := l.links.Check(token)
-	if err != nil {
-		return nil, images.Served{}, err
-	}
-	return l.store.OpenAny(owner, id)
 }
