@@ -41,6 +41,7 @@ var rooms = []struct{ name, what string }{
 	{"audit", "the record: write-ahead log, hash chain, verify"},
 	{"logging", "the logger: zap, with every credential masked"},
 	{"config", "environment becomes Config; Secret"},
+	{"strictyaml", "the YAML that people write, read strictly"},
 	{"comfy/emulator", "a ComfyUI in Go, an island: imports nothing of ours"},
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/comfygate/comfygate/policy"
+	"github.com/comfygate/comfygate/strictyaml"
 )
 
 // Bounds of a token file.
@@ -136,8 +137,8 @@ type storeFile struct {
 func parseStore(data []byte) ([]Stored, error) {
 	var file storeFile
 	if len(data) > 0 {
-		if err := yaml.UnmarshalWithOptions(data, &file, yaml.Strict()); err != nil {
-			return nil, fmt.Errorf("the token file cannot be read: %s", strings.TrimSpace(yaml.FormatError(err, false, false)))
+		if err := strictyaml.Unmarshal(data, &file); err != nil {
+			return nil, fmt.Errorf("the token file cannot be read: %w", err)
 		}
 	}
 	if len(file.Tokens) > maxStored {

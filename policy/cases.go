@@ -4,11 +4,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"strings"
-
-	"github.com/goccy/go-yaml"
 
 	"github.com/comfygate/comfygate/policy/condition"
+	"github.com/comfygate/comfygate/strictyaml"
 )
 
 // maxCases bounds a file of cases.
@@ -61,8 +59,8 @@ func ParseCases(data []byte) ([]Case, error) {
 	var file struct {
 		Cases []Case `yaml:"cases"`
 	}
-	if err := yaml.UnmarshalWithOptions(data, &file, yaml.Strict()); err != nil {
-		return nil, fmt.Errorf("the file of cases cannot be read: %s", strings.TrimSpace(yaml.FormatError(err, false, true)))
+	if err := strictyaml.Unmarshal(data, &file); err != nil {
+		return nil, fmt.Errorf("the file of cases cannot be read: %w", err)
 	}
 	switch n := len(file.Cases); {
 	case n == 0:

@@ -9,9 +9,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/goccy/go-yaml"
-
 	"github.com/comfygate/comfygate/policy/condition"
+	"github.com/comfygate/comfygate/strictyaml"
 )
 
 // MaxFileBytes bounds a policy file.
@@ -117,8 +116,8 @@ func Parse(data []byte) (*File, error) {
 		return nil, fmt.Errorf("the policy file has %d bytes, more than %d", len(data), MaxFileBytes)
 	}
 	var f File
-	if err := yaml.UnmarshalWithOptions(data, &f, yaml.Strict()); err != nil {
-		return nil, fmt.Errorf("the policy file cannot be read: %s", strings.TrimSpace(yaml.FormatError(err, false, true)))
+	if err := strictyaml.Unmarshal(data, &f); err != nil {
+		return nil, fmt.Errorf("the policy file cannot be read: %w", err)
 	}
 	return &f, nil
 }

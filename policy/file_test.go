@@ -174,10 +174,7 @@ nodes:
 func TestLoad_SC59_rolesOfTheFile(t *testing.T) {
 	t.Parallel()
 	r := load(t, anything+`
-roles:
-  painter:
-    - image:generate
-    - job:read
+roles: {painter: [image:generate, "job:read"]}
 principals: {anna: painter, ben: admin, "*": viewer}
 limits:
   roles: {painter: {generate_per_minute: 5, work_per_hour: 100}}

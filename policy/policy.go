@@ -3,8 +3,17 @@
 // All its types are safe for concurrent use once made.
 package policy
 
+import "strings"
+
 // A Scope names one kind of act. The values are those of design.md's tool table.
 type Scope string
+
+// UnmarshalYAML takes a scope as people write it. In a list between brackets, image:generate without quotes looks to the reader of YAML
+// like a key with its value.
+func (s *Scope) UnmarshalYAML(text []byte) error {
+	*s = Scope(strings.NewReplacer(" ", "", `"`, "", "'", "", "\n", "").Replace(string(text)))
+	return nil
+}
 
 // Scopes.
 const (

@@ -105,7 +105,7 @@ func TestLoad_faults(t *testing.T) {
 		text string
 		want []string
 	}{
-		"empty":             {"", []string{"x.yaml: a recipe is one YAML document"}},
+		"empty":             {"", []string{"x.yaml: the file must hold one YAML document"}},
 		"only a comment":    {"# nothing", []string{"x.yaml: "}},
 		"two documents":     {hidream + "---" + hidream, []string{"one YAML document"}},
 		"no map":            {"- 1", []string{"x.yaml: the recipe: got array, want object"}},

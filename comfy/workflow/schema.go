@@ -9,12 +9,11 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/lexer"
-	"github.com/goccy/go-yaml/parser"
-	"github.com/goccy/go-yaml/token"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
+
+	"github.com/comfygate/comfygate/strictyaml"
 )
 
 // A checker holds the compiled schema of recipes.
@@ -45,16 +44,9 @@ func compileSchema() (*checker, error) {
 
 // parseRecipe reads one recipe; schema may be nil. Its error joins every fault, each with line and field.
 func parseRecipe(data []byte, schema *checker) (*recipe, error) {
-	tokens := lexer.Tokenize(string(data))
-	if err := plainYAML(tokens); err != nil {
-		return nil, err
-	}
-	tree, err := parser.Parse(tokens, 0)
+	tree, err := strictyaml.Parse(data)
 	if err != nil {
-		return nil, yamlError(err)
-	}
-	if len(tree.Docs) != 1 || tree.Docs[0].Body == nil {
-		return nil, errors.New("a recipe is one YAML document; write one file for each")
+		return nil, err
 	}
 	if schema != nil {
 		if err := schema.check(tree); err != nil {
@@ -62,39 +54,16 @@ func parseRecipe(data []byte, schema *checker) (*recipe, error) {
 		}
 	}
 	var r recipe
-	if err := yaml.NodeToValue(tree.Docs[0].Body, &r, yaml.Strict()); err != nil {
-		return nil, yamlError(err)
+	if err := strictyaml.Decode(tree, &r); err != nil {
+		return nil, err
 	}
 	return &r, r.check()
 }
 
-// plainYAML refuses anchors and aliases, with which a small file can name a huge document, and tags.
-func plainYAML(tokens token.Tokens) error {
-	for _, t := range tokens {
-		switch t.Type { //nolint:exhaustive // all others are welcome
-		case token.AnchorType, token.AliasType, token.MergeKeyType, token.TagType:
-			return fmt.Errorf("line %d: anchors, aliases and tags are not read; write the value out", t.Position.Line)
-		}
-	}
-	return nil
-}
-
-// yamlError keeps line and cause of a fault in the YAML itself.
-func yamlError(err error) error {
-	var at yaml.Error
-	if !errors.As(err, &at) {
-		return err
-	}
-	if t := at.GetToken(); t != nil && t.Position != nil {
-		return fmt.Errorf("line %d: %s", t.Position.Line, at.GetMessage())
-	}
-	return errors.New(at.GetMessage())
-}
-
 func (c *checker) check(tree *ast.File) error {
 	var doc any
-	if err := yaml.NodeToValue(tree.Docs[0].Body, &doc); err != nil {
-		return yamlError(err)
+	if err := strictyaml.Decode(tree, &doc); err != nil {
+		return err
 	}
 	err := c.schema.Validate(doc)
 	var invalid *jsonschema.ValidationError

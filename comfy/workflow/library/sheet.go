@@ -12,6 +12,7 @@ import (
 
 	"github.com/comfygate/comfygate/comfy/workflow"
 	"github.com/comfygate/comfygate/policy"
+	"github.com/comfygate/comfygate/strictyaml"
 )
 
 //nolint:gochecknoglobals // immutable
@@ -31,7 +32,7 @@ func readSheet(data []byte) (Sheet, error) {
 	if !utf8.Valid(data) {
 		return s, errors.New("it is not valid UTF-8")
 	}
-	if err := workflow.StrictYAML(data, &s); err != nil {
+	if err := strictyaml.Unmarshal(data, &s); err != nil {
 		return s, err
 	}
 	return s, s.check()
