@@ -156,7 +156,7 @@ func scrape(t *testing.T) string {
 	watch.Look(t.Context())
 	m := monitor.NewMetrics("1", monitor.Gauges{
 		Jobs: func() (queued, running int) { return 0, 0 }, Up: func() bool { return true }, Breaker: func() string { return "closed" },
-		Record: func() error { return nil }, Monitor: watch, Sessions: func() int { return 0 },
+		Record: func() error { return nil }, Monitor: watch,
 	})
 	m.Call("generate", "ok", time.Second)
 	m.Refused("role")

@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -58,10 +57,7 @@ func (r SecurityReport) ExitCode() int {
 
 // WriteJSON prints the report as one indented JSON object.
 func (r SecurityReport) WriteJSON(w io.Writer) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	return enc.Encode(r)
+	return writeJSON(w, r)
 }
 
 // WriteText prints one line for each promise, and below a failure its fix.

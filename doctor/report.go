@@ -56,10 +56,15 @@ func (r Report) ExitCode() int {
 
 // WriteJSON prints the report as one indented JSON object.
 func (r Report) WriteJSON(w io.Writer) error {
+	return writeJSON(w, r)
+}
+
+// writeJSON prints v for programs.
+func writeJSON(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
-	return enc.Encode(r)
+	return enc.Encode(v)
 }
 
 // maxShown bounds the details of one finding that people are shown.

@@ -20,12 +20,11 @@ type Metrics struct {
 
 // Gauges are read when Prometheus asks.
 type Gauges struct {
-	Jobs     func() (queued, running int)
-	Up       func() bool // ComfyUI answers
-	Breaker  func() string
-	Record   func() error // nil: the audit log can be written
-	Monitor  *Monitor
-	Sessions func() int // open MCP sessions; may be nil
+	Jobs    func() (queued, running int)
+	Up      func() bool // ComfyUI answers
+	Breaker func() string
+	Record  func() error // nil: the audit log can be written
+	Monitor *Monitor
 }
 
 // NewMetrics registers everything.
@@ -76,12 +75,11 @@ var (
 	descRecord  = prometheus.NewDesc("comfygate_audit_writable", "1 while the audit log can be written.", nil, nil)
 	descLevel   = prometheus.NewDesc("comfygate_monitor_level", "What the monitor saw last: 0 well, 1 warning, 2 critical.", []string{"probe"}, nil)
 	descValue   = prometheus.NewDesc("comfygate_monitor_value", "The value that it saw, in the probe's unit.", []string{"probe", "unit"}, nil)
-	descOpen    = prometheus.NewDesc("comfygate_sessions", "MCP sessions that are open.", nil, nil)
 )
 
 // Describe implements [prometheus.Collector].
 func (house) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descBuild, descJobs, descUp, descBreaker, descRecord, descLevel, descValue, descOpen} {
+	for _, d := range []*prometheus.Desc{descBuild, descJobs, descUp, descBreaker, descRecord, descLevel, descValue} {
 		ch <- d
 	}
 }
@@ -98,9 +96,6 @@ func (h house) Collect(ch chan<- prometheus.Metric) {
 	gauge(descUp, number(h.g.Up()))
 	gauge(descBreaker, 1, h.g.Breaker())
 	gauge(descRecord, number(h.g.Record() == nil))
-	if h.g.Sessions != nil {
-		gauge(descOpen, float64(h.g.Sessions()))
-	}
 	for _, r := range h.g.Monitor.Report().Readings {
 		gauge(descLevel, float64(r.Level), r.Name)
 		gauge(descValue, r.Value, r.Name, r.Unit)

@@ -18,7 +18,7 @@ func TestUnmarshal(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"name: a\nsizes: [1, 2]\nmade: 2026-01-02T03:04:05Z": "",
-		"name: a\nnmae: b":       "line 2: unknown field",
+		"name: a\nnames: b":      "line 2: unknown field",
 		"name: a\nname: b":       "line 2: ",
 		"name: a\nsizes: many":   "line 2: ",
 		"name: &x a\nsizes: [1]": "line 1: anchors",

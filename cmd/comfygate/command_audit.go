@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -98,9 +97,7 @@ func (*auditVerifyCommand) printJSON(p *process, report audit.Report, err error)
 	if out.Findings == nil {
 		out.Findings = []audit.Finding{}
 	}
-	enc := json.NewEncoder(p.stdout)
-	enc.SetIndent("", "  ")
-	return enc.Encode(out)
+	return writeJSON(p.stdout, out)
 }
 
 func (*auditVerifyCommand) print(p *process, report audit.Report) {

@@ -6,9 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"strings"
 	"text/tabwriter"
 
@@ -212,20 +210,6 @@ func (c *policyExplainCommand) graph(p *process, req *policy.Request) (err error
 	return nil
 }
 
-// readFile reads a file of the person's, of at most limit bytes.
-func readFile(name string, limit int64) (_ []byte, err error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, usageError{err}
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(data)) > limit {
-		err = usageError{fmt.Errorf("%s is larger than %d bytes", name, limit)}
-	}
-	return data, err
-}
-
 func applies(v policy.Verdict) string {
 	switch {
 	case v.Problem != "":
@@ -274,11 +258,4 @@ func (c *policyShowCommand) Run(p *process) error {
 	}
 	_, err := p.stdout.Write(file)
 	return err
-}
-
-// writeJSON prints v for programs.
-func writeJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
 }

@@ -90,17 +90,9 @@ func (w workflowValues) arguments(ctx context.Context, s *selfClient) (map[strin
 
 // readWorkflow reads a file that holds one JSON object.
 func readWorkflow(file string) ([]byte, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, usageError{err}
-	}
-	defer f.Close() //nolint:errcheck // only read
-	data, err := io.ReadAll(io.LimitReader(f, workflow.MaxGraphBytes+1))
+	data, err := readFile(file, workflow.MaxGraphBytes)
 	if err != nil {
 		return nil, err
-	}
-	if len(data) > workflow.MaxGraphBytes {
-		return nil, usageError{fmt.Errorf("%s is larger than %d bytes", file, workflow.MaxGraphBytes)}
 	}
 	if !json.Valid(data) {
 		return nil, usageError{fmt.Errorf("%s is not JSON", file)}

@@ -97,9 +97,9 @@ func (b *bench) small(more args) args {
 	return a
 }
 
-// slow are the arguments of a job worth cancelling: about a second of steps and more.
+// slow are the arguments of a job that is cancelled long before it would end, on a busy machine too.
 func (b *bench) slow(more args) args {
-	a := b.small(args{"steps": 100, "wait_seconds": 0})
+	a := b.small(args{"steps": mostSteps, "wait_seconds": 0})
 	maps.Copy(a, more)
 	return a
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -60,6 +61,9 @@ func binary(t *testing.T) string {
 	return path
 }
 
+// mostSteps is what a picture may take here: 20 seconds on the emulator.
+const mostSteps = 500
+
 // environment is what a comfygate under test runs with.
 func (x target) environment(t *testing.T, more ...string) []string {
 	t.Helper()
@@ -69,6 +73,7 @@ func (x target) environment(t *testing.T, more ...string) []string {
 		"COMFYGATE_COMFYUI__URL=" + x.url,
 		"COMFYGATE_STORAGE__DIR=" + filepath.Join(dir, "data"),
 		"COMFYGATE_OUTPUT__DIR=" + filepath.Join(dir, "out"),
+		"COMFYGATE_GENERATION__MAX_STEPS=" + strconv.Itoa(mostSteps),
 		"COMFYGATE_RATELIMIT__GENERATE_PER_MINUTE=off",
 		"COMFYGATE_RATELIMIT__GLOBAL_PER_MINUTE=off",
 		"COMFYGATE_RATELIMIT__STATUS_PER_MINUTE=off",
