@@ -13,14 +13,14 @@ import (
 
 // steppedUp answers a call for which the caller's token lacks a scope that its provider could give: 403 with a challenge that names all that
 // is needed at once, what the token holds included, so that nothing is lost by asking anew (T23, MCP-11). The refusal is recorded. It
-// reports whether it answered; everybody else's scopes are judged by the pipeline.
+// reports whether it answered; whose role lacks the scope, and who has no provider, is judged by the pipeline.
 func (s *Server) steppedUp(w http.ResponseWriter, r *http.Request, req *request, e envelope) bool {
 	if s.cfg.Challenge == nil || e.method != string(mcp.MethodToolsCall) {
 		return false
 	}
 	need, known := s.scopes[e.tool]
 	who := caller(r.Context(), s.cfg.Policy)
-	if !known || who.Can(need) {
+	if !known || who.Can(need) || !slices.Contains(s.cfg.Policy.ScopesOf(who.Role), need) { // a new token would not hold it either
 		return false
 	}
 	scopes := append(slices.Clone(who.Scopes), need)

@@ -50,7 +50,7 @@ func (a accounts) ClientCredentialsTokenRequest(ctx context.Context, id string, 
 }
 
 func (accounts) GetPrivateClaimsFromScopes(_ context.Context, _, _ string, scopes []string) (map[string]any, error) {
-	return map[string]any{"scope": strings.Join(scopes, " ")}, nil
+	return map[string]any{"scope": strings.Join(scopes, " "), "email": "robot@example.org"}, nil
 }
 
 type jwtClient struct{ op.Client }
@@ -65,12 +65,21 @@ type forUs struct {
 
 func (f forUs) GetAudience() []string { return []string{f.audience} }
 
-// openIDProvider starts one and returns its issuer and a way to get a token with scopes.
-func openIDProvider(t *testing.T, audience string) (issuer string, token func(scopes ...string) string) {
+// openIDProvider starts one and returns its issuer and a way to get a token with scopes. With an authority it speaks TLS.
+func openIDProvider(t *testing.T, audience string, ca *authority) (issuer string, token func(scopes ...string) string) {
 	t.Helper()
 	var handler http.Handler
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
 	t.Cleanup(srv.Close)
+	ask := new(http.Client)
+	if ca == nil {
+		srv.Start()
+	} else {
+		ca.server(t)
+		srv.TLS = &tls.Config{Certificates: []tls.Certificate{ca.pair(t, "server")}, MinVersion: tls.VersionTLS12}
+		srv.StartTLS()
+		ask = ca.client(t, "")
+	}
 	issuer = srv.URL + "/"
 	users := accounts{storage.NewStorage(storage.NewUserStore(issuer)), audience}
 	provider, err := op.NewProvider(&op.Config{CryptoKey: sha256.Sum256([]byte("test")), CryptoKeyId: "key1"}, users, op.StaticIssuer(issuer), op.WithAllowInsecure())
@@ -81,7 +90,7 @@ func openIDProvider(t *testing.T, audience string) (issuer string, token func(sc
 	return issuer, func(scopes ...string) string {
 		t.Helper()
 		form := url.Values{"grant_type": {"client_credentials"}, "client_id": {"sid1"}, "client_secret": {"verysecret"}, "scope": {strings.Join(scopes, " ")}}
-		resp, err := new(http.Client).PostForm(issuer+"oauth/token", form)
+		resp, err := ask.PostForm(issuer+"oauth/token", form)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +109,7 @@ func openIDProvider(t *testing.T, audience string) (issuer string, token func(sc
 func TestOIDC_AUT09(t *testing.T) {
 	t.Parallel()
 	const public = "https://pictures.example.org"
-	issuer, token := openIDProvider(t, public+"/mcp")
+	issuer, token := openIDProvider(t, public+"/mcp", nil)
 	w := newWorld(t, embedded, "COMFYGATE_AUTH__OIDC_ISSUER="+issuer, "COMFYGATE_HTTP__PUBLIC_URL="+public)
 	s := w.http(t)
 
@@ -150,6 +159,41 @@ func TestOIDC_AUT09(t *testing.T) {
 	}
 	if log := s.err.String(); strings.Contains(log, full) || strings.Contains(log, reading) {
 		t.Error("T24: a token is in the log")
+	}
+}
+
+// TestOIDC_settings: a provider behind an authority of the house's own, another audience and claim, and one that cannot give out our scopes.
+func TestOIDC_settings(t *testing.T) {
+	t.Parallel()
+	ca := newAuthority(t)
+	issuer, token := openIDProvider(t, "studio", ca)
+	set := func(more ...string) *world {
+		return newWorld(t, append(more, embedded, "COMFYGATE_AUTH__OIDC_ISSUER="+issuer, "COMFYGATE_AUTH__OIDC_CA="+ca.path("ca.pem"),
+			"COMFYGATE_AUTH__OIDC_AUDIENCE=other,studio")...)
+	}
+	plain := token("openid")
+
+	w := set("COMFYGATE_AUTH__OIDC_REQUIRE_SCOPES=false", "COMFYGATE_AUTH__OIDC_CLAIM=email", "COMFYGATE_AUTH__ROLES=robot@example.org=viewer")
+	s := w.http(t)
+	a := s.streamable(t, "Authorization", "Bearer "+plain)
+	a.must(t, "status", nil)
+	a.refused(t, "generate", args{"prompt": "a cat"}, "POLICY_DENIED")
+	s.bury(t)
+	if !slices.ContainsFunc(w.records(t), func(r audit.Record) bool { return r.Principal == "robot@example.org" && r.Tool == "status" }) {
+		t.Error("the claim does not name the principal")
+	}
+
+	s = set().http(t)
+	if tools := s.streamable(t, "Authorization", "Bearer "+plain).tools(t); len(tools) > 0 {
+		t.Errorf("a token without scopes is offered %v", tools)
+	}
+	s = newWorld(t, embedded, "COMFYGATE_AUTH__OIDC_ISSUER="+issuer, "COMFYGATE_AUTH__OIDC_AUDIENCE=studio").http(t)
+	if status, _ := post(t, s.url, plain, `{}`); status != http.StatusServiceUnavailable {
+		t.Errorf("with an authority that is not known: %d", status)
+	}
+	s = newWorld(t, embedded, "COMFYGATE_AUTH__OIDC_ISSUER="+issuer, "COMFYGATE_AUTH__OIDC_CA="+ca.path("ca.pem"), "COMFYGATE_AUTH__OIDC_AUDIENCE=other").http(t)
+	if status, _ := post(t, s.url, plain, `{}`); status != http.StatusUnauthorized {
+		t.Errorf("with a token for somebody else: %d", status)
 	}
 }
 
@@ -277,6 +321,22 @@ func (a *authority) make(t *testing.T, name string, c *x509.Certificate) (*x509.
 
 func (a *authority) path(name string) string { return filepath.Join(a.dir, name) }
 
+// server makes a certificate of this machine's, server.pem, in place of the one before.
+func (a *authority) server(t *testing.T) *x509.Certificate {
+	t.Helper()
+	cert, _ := a.make(t, "server", &x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
+	return cert
+}
+
+func (a *authority) pair(t *testing.T, name string) tls.Certificate {
+	t.Helper()
+	pair, err := tls.LoadX509KeyPair(a.path(name+".pem"), a.path(name+".key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair
+}
+
 // client is an HTTP client with a certificate, or none.
 func (a *authority) client(t *testing.T, name string) *http.Client {
 	t.Helper()
@@ -284,11 +344,7 @@ func (a *authority) client(t *testing.T, name string) *http.Client {
 	roots.AddCert(a.cert)
 	cfg := &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 	if name != "" {
-		pair, err := tls.LoadX509KeyPair(a.path(name+".pem"), a.path(name+".key"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		cfg.Certificates = []tls.Certificate{pair}
+		cfg.Certificates = []tls.Certificate{a.pair(t, name)}
 	}
 	return &http.Client{Transport: &http.Transport{TLSClientConfig: cfg}}
 }
@@ -297,7 +353,7 @@ func (a *authority) client(t *testing.T, name string) *http.Client {
 func TestMTLS_AUT05(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
-	ca.make(t, "server", &x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
+	first := ca.server(t)
 	client1 := []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 	ca.make(t, "anna", &x509.Certificate{DNSNames: []string{"anna.example.org"}, ExtKeyUsage: client1})
 	ca.make(t, "eve", &x509.Certificate{DNSNames: []string{"eve.example.org"}, ExtKeyUsage: client1})
@@ -324,6 +380,22 @@ func TestMTLS_AUT05(t *testing.T) {
 		_ = resp.Body.Close() // it should not be
 		t.Error("a connection without a certificate")
 	}
+	shown := func() *x509.Certificate {
+		t.Helper()
+		c := ca.client(t, "anna")
+		resp, err := c.Get(s.url + "/healthz")
+		if err != nil {
+			return nil // the files are being written
+		}
+		_ = resp.Body.Close() // the connection tells
+		c.CloseIdleConnections()
+		return resp.TLS.PeerCertificates[0]
+	}
+	if got := shown(); got == nil || !got.Equal(first) {
+		t.Error("the certificate is not the one that is set")
+	}
+	second := ca.server(t)
+	eventually(t, "the renewed certificate is shown", func() bool { got := shown(); return got != nil && got.Equal(second) })
 	a.end(t)
 	found := false
 	for _, r := range w.records(t) {
