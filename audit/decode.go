@@ -115,15 +115,26 @@ type lineReader struct {
 	r      *bufio.Reader
 	offset int64 // of the line to come
 	number int   // of the line read last, from 1
+	ended  bool  // the last line was an unended one
 }
 
 func newLineReader(r io.Reader, offset int64) *lineReader {
 	return &lineReader{r: bufio.NewReaderSize(r, maxLine), offset: offset}
 }
 
+// reset has l read from r, as if it were new.
+func (l *lineReader) reset(r io.Reader, offset int64) {
+	l.r.Reset(r)
+	l.offset, l.number, l.ended = offset, 0, false
+}
+
 // next returns the next line without its newline, valid until the next call. An overlong or unended line is an error, and
-// next goes on behind it. At the end it is io.EOF.
+// next goes on behind the overlong one. At the end it is io.EOF; behind an unended line too, though a writer may have ended it
+// meanwhile, for what it wrote then is the rest of a line and none itself.
 func (l *lineReader) next() ([]byte, error) {
+	if l.ended {
+		return nil, io.EOF
+	}
 	line, err := l.r.ReadSlice('\n')
 	size := len(line)
 	if err == nil || size > 0 {
@@ -134,6 +145,7 @@ func (l *lineReader) next() ([]byte, error) {
 	case err == nil:
 		return line[:size-1], nil
 	case errors.Is(err, io.EOF) && size > 0:
+		l.ended = true
 		return nil, errUnended
 	case !errors.Is(err, bufio.ErrBufferFull):
 		return nil, err //nolint:wrapcheck // io.EOF, or the reader's own

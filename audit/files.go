@@ -118,14 +118,23 @@ func (d folder) segments() ([]uint64, error) {
 	return firsts, nil
 }
 
-// read opens a segment for reading from an offset on.
-func (d folder) read(segment uint64, offset int64) (*lineReader, io.Closer, error) {
+// open opens a segment for reading from an offset on.
+func (d folder) open(segment uint64, offset int64) (io.Reader, io.Closer, error) {
 	f, err := d.fs.OpenFile(d.path(segmentName(segment)), os.O_RDONLY, 0)
 	if err != nil {
 		return nil, nil, fmt.Errorf("opening a segment of the audit log: %w", err)
 	}
 	const whole = 1 << 62
-	return newLineReader(io.NewSectionReader(f, offset, whole-offset), offset), f, nil
+	return io.NewSectionReader(f, offset, whole-offset), f, nil
+}
+
+// read opens a segment for reading its lines from an offset on.
+func (d folder) read(segment uint64, offset int64) (*lineReader, io.Closer, error) {
+	r, f, err := d.open(segment, offset)
+	if err != nil {
+		return nil, nil, err
+	}
+	return newLineReader(r, offset), f, nil
 }
 
 // append opens a segment for appending, making it if it isn't there.

@@ -18,8 +18,9 @@ import (
 const (
 	checkpointFile = "checkpoints"
 
-	// trackStep is how many records the tree may be behind before it follows, so that a rotation finds it near.
-	trackStep = 1024
+	// trackStep is how many records the tree may be behind before it follows: few, so that it has done so by the time that the disk
+	// has made others durable, and a rotation finds it near.
+	trackStep = 128
 	// trackChunk is how many records it takes at once: others wait for the lock so long at most.
 	trackChunk = 4096
 	// sealChunks bound how far behind the tree may be for a rotation to wait for it, closeChunks for the log's end.
@@ -56,6 +57,7 @@ type tracker struct {
 		sync.Mutex
 		position
 	}
+	called position      // how far the log reached when the tree was last told to follow; the writer's own
 	marked atomic.Uint64 // size of the last checkpoint
 	kick   chan struct{}
 	quit   chan struct{}
@@ -64,7 +66,8 @@ type tracker struct {
 
 	mu      sync.Mutex // guards what follows
 	loaded  bool
-	off     bool // the records are not such that a tree could be made
+	lines   *lineReader // kept for its room
+	off     bool        // the records are not such that a tree could be made
 	tree    tree
 	pending []byte // hashes that are not in the file
 	written int64  // bytes in the file
@@ -84,21 +87,28 @@ func newTracker(cfg Config, s *signer, say func(Record), announce func(Record) e
 		folder:   folder{fs: cfg.FS, dir: cfg.Dir}, log: cfg.Log, signer: s, origin: cfg.origin(s), trusted: cfg.trustFile(),
 		every: cfg.CheckpointEvery, records: uint64(cfg.CheckpointRecords), say: say,
 		announce: announce, retainFor: cfg.RetainFor, retainBytes: cfg.RetainBytes,
-		kick: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}), lastAt: time.Now(),
+		kick: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}), lines: newLineReader(nil, 0), lastAt: time.Now(),
 	}
 }
 
 // follow says how far the log reaches. It never waits.
 func (t *tracker) follow(to position) {
 	t.target.Lock()
-	before := t.target.position
+	defer t.target.Unlock()
 	t.target.position = to
-	t.target.Unlock()
-	if before.seq/trackStep != to.seq/trackStep || before.segment != to.segment {
-		select {
-		case t.kick <- struct{}{}:
-		default:
-		}
+}
+
+// spare says that the log is about to wait for the disk, which is when the tree may follow: in between, those whose records became
+// durable need the processors for their next ones. Only the log's writer calls it.
+func (t *tracker) spare() {
+	to := t.reached()
+	if to.seq < t.called.seq+trackStep && to.segment == t.called.segment {
+		return
+	}
+	t.called = to
+	select {
+	case t.kick <- struct{}{}:
+	default: // it has not come to the call before
 	}
 }
 
@@ -253,7 +263,7 @@ func (t *tracker) take(to position, most int) (bool, error) {
 
 // takeSegment adds records of the segment at hand, and returns how many it took.
 func (t *tracker) takeSegment(to position, most int) (n int, err error) {
-	lines, file, err := t.read(t.at.segment, t.at.offset)
+	from, file, err := t.open(t.at.segment, t.at.offset)
 	if errors.Is(err, os.ErrNotExist) { // somebody took it away; its records count as lost
 		return 0, nil
 	}
@@ -261,15 +271,16 @@ func (t *tracker) takeSegment(to position, most int) (n int, err error) {
 		return 0, err
 	}
 	defer closing(file, &err)
+	t.lines.reset(from, t.at.offset)
 	for ; n < most && uint64(t.tree.size) < to.seq; n++ {
-		line, err := lines.next()
+		line, err := t.lines.next()
 		if errors.Is(err, io.EOF) || errors.Is(err, errUnended) {
 			return n, nil
 		}
 		if err != nil && !bad(err) {
 			return n, fmt.Errorf("reading the audit log: %w", err)
 		}
-		t.at.offset = lines.offset
+		t.at.offset = t.lines.offset
 		if err != nil {
 			continue
 		}

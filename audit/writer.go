@@ -13,7 +13,7 @@ import (
 const (
 	syncEvery  = time.Second // AUDIT__FSYNC=interval
 	maxUnsync  = 1 << 20     // bytes that may wait for that
-	headEvery  = 1000        // records after which the head is made durable
+	headEvery  = 8192        // records after which the head is made durable
 	openWindow = 4096        // ends that a running log remembers
 )
 
@@ -258,6 +258,9 @@ func (w *writer) settle(end position, now time.Time) error {
 
 // sync makes everything up to end durable.
 func (w *writer) sync(end position, now time.Time) error {
+	if w.tracker != nil {
+		w.tracker.spare()
+	}
 	if err := w.file.Sync(); err != nil {
 		return fmt.Errorf("making durable: %w", err)
 	}

@@ -43,19 +43,17 @@ func measureAudit(ctx context.Context, _ string) (rows []row, err error) {
 			Decision: "allow", Status: audit.StatusOK, DurationMS: 1,
 		})
 	}
-	one, base, err := versus(2000, 1, appendOne, func() error {
+	writeSync := func() error {
 		if _, err := plain.Write(line); err != nil {
 			return err
 		}
 		return plain.Sync()
-	})
+	}
+	best, err := quickest(side{2000, 1, appendOne}, side{2000, 1, writeSync}, side{2000 * writers, writers, appendOne})
 	if err != nil {
 		return nil, err
 	}
-	many, err := load(20000, writers, appendOne)
-	if err != nil {
-		return nil, err
-	}
+	one, base, many := best[0], best[1], best[2]
 	times := float64(one.p50()) / float64(base.p50())
 	share := many.perSecond() / one.perSecond()
 	return []row{

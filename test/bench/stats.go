@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,21 +27,34 @@ const rounds = 20
 
 // versus makes n calls of each of two sides, and returns the quickest round of each: others on the machine only ever add.
 func versus(n, c int, ours, base func() error) (o, b sample, err error) {
-	for i := range 1 + rounds {
-		for _, side := range []struct {
-			best *sample
-			call func() error
-		}{{&o, ours}, {&b, base}} {
-			s, err := burst(max(n/rounds, c), c, side.call)
+	best, err := quickest(side{n, c, ours}, side{n, c, base})
+	if err != nil {
+		return o, b, err
+	}
+	return best[0], best[1], nil
+}
+
+// A side of a comparison makes n calls, c of them at a time, in all its rounds together.
+type side struct {
+	n, c int
+	call func() error
+}
+
+// quickest has the sides take turns, and returns the quickest round of each.
+func quickest(sides ...side) ([]sample, error) {
+	best := make([]sample, len(sides))
+	for round := range 1 + rounds {
+		for i, side := range sides {
+			s, err := burst(max(side.n/rounds, side.c), side.c, side.call)
 			if err != nil {
-				return o, b, err
+				return nil, err
 			}
-			if i > 0 && (side.best.wall == 0 || s.wall < side.best.wall) { // the first round warms up
-				*side.best = s
+			if round > 0 && (best[i].wall == 0 || s.wall < best[i].wall) { // the first round warms up
+				best[i] = s
 			}
 		}
 	}
-	return o, b, nil
+	return best, nil
 }
 
 func burst(n, c int, call func() error) (sample, error) {
@@ -50,16 +64,12 @@ func burst(n, c int, call func() error) (sample, error) {
 		first error
 		wg    sync.WaitGroup
 	)
-	todo := make(chan struct{}, n)
-	for range n {
-		todo <- struct{}{}
-	}
-	close(todo)
+	var taken atomic.Int64
 	began := time.Now()
 	for range c {
 		wg.Go(func() {
-			var mine []time.Duration
-			for range todo {
+			mine := make([]time.Duration, 0, n/c)
+			for taken.Add(1) <= int64(n) {
 				t := time.Now()
 				if err := call(); err != nil {
 					mu.Lock()
