@@ -201,7 +201,7 @@ func (d *draft) Write(p []byte) (int, error) {
 	return done, nil
 }
 
-// empty returns a block to fill: a new one only while all others are to be hashed.
+// empty returns a block to fill: a new one only while all others are to be hashed. The first is small: many files have no more.
 func (d *draft) empty() []byte {
 	select {
 	case b := <-d.free:
@@ -209,7 +209,9 @@ func (d *draft) empty() []byte {
 	default:
 	}
 	if d.made < draftBlocks {
-		d.made++
+		if d.made++; d.made == 1 {
+			return make([]byte, 0, inBuffer)
+		}
 		return make([]byte, 0, outBuffer)
 	}
 	return <-d.free

@@ -12,7 +12,7 @@ import (
 // density without its thumbnail and Adobe's colour transform; comments and all other application segments go (EXIF with its
 // place and thumbnail, XMP, profiles), so does what follows the end. Its memory does not depend on the picture.
 func StripJPEG(dst io.Writer, src io.Reader, o StripOptions) (Info, error) {
-	j := &jpegFilter{filter: newFilter(dst, src, JPEG, o), buf: make([]byte, 1<<16)}
+	j := &jpegFilter{filter: newFilter(dst, src, JPEG, o), buf: make([]byte, bufferFor(src))}
 	if err := j.run(); err != nil {
 		return Info{}, err
 	}
@@ -40,7 +40,7 @@ const (
 
 type jpegFilter struct {
 	*filter
-	buf    []byte // a segment is never longer
+	buf    []byte // grows to the longest segment, at most 64 KiB
 	marked bool
 	scans  int64
 	next   byte // marker that ended a scan, 0 = none
@@ -106,6 +106,9 @@ func (j *jpegFilter) segment(m byte) error {
 	n := int(binary.BigEndian.Uint16(j.buf)) - 2
 	if n < 0 {
 		return j.fault("the segment of marker %#x has no length", m)
+	}
+	if n > len(j.buf) {
+		j.buf = make([]byte, n)
 	}
 	d := j.buf[:n]
 	if err := j.fill(d); err != nil {

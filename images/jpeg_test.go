@@ -104,6 +104,7 @@ func TestStripJPEG_refuses(t *testing.T) {
 		"no height":           edit(sof+5, 0, 0),
 		"two components":      edit(sof+9, 2),
 		"segment of 1 byte":   after(b, []byte{0xFF, 0xFE, 0, 1}),
+		"segment of 64 KiB":   after(b[:sof], []byte{0xFF, 0xFE, 0xFF, 0xFF}), // longer than what there is to buffer
 		"restart before scan": after(b, []byte{0xFF, 0xD0}),
 		"start twice":         after(b, []byte{0xFF, 0xD8}),
 		"end at once":         {0xFF, 0xD8, 0xFF, 0xD9},
@@ -138,6 +139,10 @@ func TestStripJPEG_bounds(t *testing.T) {
 func TestStripJPEG_memory(t *testing.T) { //nolint:paralleltest // it measures memory
 	b := jpegOf(t, noise(1000, false))
 	if n := allocated(func() { _ = stripError(images.JPEG, b, images.StripOptions{}) }); n > 1<<20 {
+		t.Errorf("%d bytes allocated for %d", n, len(b))
+	}
+	b = jpegOf(t, photo(50)) // a preview takes what a preview needs
+	if n := allocated(func() { _ = stripError(images.JPEG, b, images.StripOptions{}) }); n > 64<<10 {
 		t.Errorf("%d bytes allocated for %d", n, len(b))
 	}
 }

@@ -13,7 +13,7 @@ import (
 // checked, and nothing else but the frames of an animation (APNG) where o.Frames allows them; unknown critical chunks and more
 // frames are errors. Its memory does not depend on the picture or on any length in it: under 1 MiB.
 func StripPNG(dst io.Writer, src io.Reader, o StripOptions) (Info, error) {
-	p := &pngFilter{filter: newFilter(dst, src, PNG, o), buf: make([]byte, inBuffer), content: sha256.New()}
+	p := &pngFilter{filter: newFilter(dst, src, PNG, o), buf: make([]byte, bufferFor(src)), content: sha256.New()}
 	if err := p.run(); err != nil {
 		return Info{}, err
 	}

@@ -56,8 +56,9 @@ func Strip(dst io.Writer, src io.Reader, f Format, o StripOptions) (Info, error)
 
 // Sizes of buffers. A filter's memory is their sum, whatever the picture's size.
 const (
-	inBuffer  = 64 << 10
-	outBuffer = 256 << 10 // of a store's file: large, so that hashing and writing a block run side by side
+	leastBuffer = 4 << 10 // more than any filter looks ahead
+	inBuffer    = 64 << 10
+	outBuffer   = 256 << 10 // of a store's file: large, so that hashing and writing a block run side by side
 )
 
 // A filter is what the three formats' filters share.
@@ -77,12 +78,22 @@ type flusher interface {
 }
 
 func newFilter(dst io.Writer, src io.Reader, f Format, o StripOptions) *filter {
-	in := bufio.NewReaderSize(atMost(src, o.Bounds.Bytes), inBuffer)
+	size := bufferFor(src)
+	in := bufio.NewReaderSize(atMost(src, o.Bounds.Bytes), size)
 	out, ok := dst.(flusher)
 	if !ok {
-		out = bufio.NewWriterSize(dst, inBuffer)
+		out = bufio.NewWriterSize(dst, size)
 	}
 	return &filter{StripOptions: o, in: in, out: out, info: Info{Format: f}}
+}
+
+// bufferFor is how large a buffer is of use for src: no larger than what src tells to have, but enough for any filter's look ahead. A
+// preview of some kilobytes does not pay for what a picture of megabytes takes.
+func bufferFor(src io.Reader) int {
+	if known, ok := src.(interface{ Len() int }); ok {
+		return min(max(known.Len(), leastBuffer), inBuffer)
+	}
+	return inBuffer
 }
 
 // finish writes what is buffered and returns what was learnt.
