@@ -55,7 +55,7 @@ func guarded(f Format, decoder func(io.Reader) (image.Image, error), r io.Reader
 			read = err
 		}
 		return n, err
-	}), inBuffer))
+	}), bufferFor(r)))
 	switch {
 	case read != nil:
 		return nil, fmt.Errorf("reading picture: %w", read)

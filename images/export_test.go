@@ -1,8 +1,10 @@
 package images
 
 import (
+	"bytes"
 	"context"
 	"image"
+	"image/png"
 	"io"
 	"os"
 )
@@ -39,4 +41,12 @@ func StripFile(dst io.Writer, src io.Reader, ext string, o StripOptions) (Info, 
 		}
 	}
 	return Info{}, &TypeError{Got: ext}
+}
+
+// DrawEarlyPanics has a store that is none draw a picture.
+func DrawEarlyPanics(ctx context.Context) error {
+	var b bytes.Buffer
+	_ = png.Encode(&b, image.NewGray(image.Rect(0, 0, 8, 8))) // a bytes.Buffer takes everything
+	_, err := (*Store)(nil).drawGuarded(ctx, rendering{preview: true}, Image{Format: PNG, Width: 8, Height: 8}, b.Bytes())
+	return err
 }

@@ -258,7 +258,7 @@ func glbSample(scene string) []byte {
 // keep stores b as a server's file of that name.
 func keep(tb testing.TB, s *images.Store, name string, b []byte) (images.Result, error) {
 	tb.Helper()
-	out, saveErr, err := s.PutResult(tb.Context(), images.Image{Owner: "o", CallID: "call", JobID: "job", Origin: images.Made, Backend: "comfyui"}, name, images.Bounds{}, bytes.NewReader(b))
+	out, saveErr, err := s.PutResult(tb.Context(), images.Image{Owner: "o", CallID: "call", JobID: "job", Origin: images.Made, Backend: "comfyui"}, name, images.Bounds{}, images.Showing{}, bytes.NewReader(b))
 	if saveErr != nil {
 		tb.Error(saveErr)
 	}

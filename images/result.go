@@ -55,8 +55,8 @@ var nameClasses = map[string]string{ //nolint:gochecknoglobals // an immutable t
 // PutResult keeps a result of any kind as a server made it: sniffed, bounded, stripped of metadata without decoding it (IMG-04, IMG-05),
 // stored under a new id and copied to the output folder. im is as for [Store.Put], and so are saveErr and what becomes of a still picture.
 // name is what the server calls it: what the bytes are must be of the kind that its end promises, else, and for types that are
-// not passed on, it is a [*TypeError]. KeepMetadata leaves in what is known to be metadata. Other errors are those of [Store.Put].
-func (s *Store) PutResult(ctx context.Context, im Image, name string, b Bounds, src io.Reader) (out Result, saveErr, err error) {
+// not passed on, it is a [*TypeError]. What show wants of a still picture is drawn beside. KeepMetadata leaves in what is known to be metadata. Other errors are those of [Store.Put].
+func (s *Store) PutResult(ctx context.Context, im Image, name string, b Bounds, show Showing, src io.Reader) (out Result, saveErr, err error) {
 	im.ID = newID()
 	d, err := s.draft(im.ID, ".part")
 	if err != nil {
@@ -82,7 +82,9 @@ func (s *Store) PutResult(ctx context.Context, im Image, name string, b Bounds, 
 		t = &animation
 	}
 	if t == nil {
+		drawn := s.drawEarly(ctx, d, im.with(info), show)
 		kept, saveErr, err := s.commit(d, im.with(info), s.recording(im.ID))
+		drawn(err == nil)
 		return Result{Image: &kept}, saveErr, err
 	}
 	file, saveErr, err := s.commitFile(d, File{

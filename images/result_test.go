@@ -136,7 +136,7 @@ func TestPutResult_comfyui(t *testing.T) {
 		if !bytes.Contains(b, []byte("class_type")) {
 			t.Errorf("%s holds no graph to begin with", name)
 		}
-		out, saveErr, err := s.PutResult(t.Context(), images.Image{Owner: "o", CallID: "c"}, name, images.Bounds{}, bytes.NewReader(b))
+		out, saveErr, err := s.PutResult(t.Context(), images.Image{Owner: "o", CallID: "c"}, name, images.Bounds{}, images.Showing{}, bytes.NewReader(b))
 		if err != nil || saveErr != nil || out.File == nil || out.File.SHA256 != want {
 			t.Errorf("%s: %+v, %v, %v", name, out.File, saveErr, err)
 			continue
@@ -245,7 +245,7 @@ func TestPutResult_bounds(t *testing.T) {
 	}
 	for _, c := range samples() {
 		limit := images.Bounds{Bytes: int64(len(c.data)) / 2}
-		_, _, err := s.PutResult(t.Context(), images.Image{Owner: "o"}, c.name, limit, bytes.NewReader(c.data))
+		_, _, err := s.PutResult(t.Context(), images.Image{Owner: "o"}, c.name, limit, images.Showing{}, bytes.NewReader(c.data))
 		if c.ext == "glb" || c.ext == "opus" { // these end by themselves, or say before that they are damaged
 			if err == nil {
 				t.Errorf("%s: half of it came through", c.name)

@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -58,6 +59,8 @@ type Store struct {
 	cache  *cache
 	grown  atomic.Int64  // bytes put since the last Clean
 	nudge  chan struct{} // wakes Run
+
+	drawing sync.WaitGroup // what is drawn early
 }
 
 // OpenStore returns the store below cfg.Dir.
@@ -75,19 +78,23 @@ func OpenStore(cfg StoreConfig) (*Store, error) {
 	}, nil
 }
 
-// Close gives the folder back. The store is of no use afterwards.
-func (s *Store) Close() error { return s.root.Close() }
+// Close gives the folder back, when nothing is drawn any more. The store is of no use afterwards.
+func (s *Store) Close() error {
+	s.drawing.Wait()
+	return s.root.Close()
+}
 
 // Put reads a picture as a server made it: sniffed, bounded, stripped by chunk without re-encoding (IMG-05),
 // marked, stored under a new id, copied to the output folder. im gives Owner, CallID, JobID, Origin, Seed, Model, Backend.
 // A failed copy is no error; Saved is then empty and saveErr tells why. Nothing is decoded: pixels that cannot be decoded
 // are found by Preview and Render.
 func (s *Store) Put(ctx context.Context, im Image, b Bounds, src io.Reader) (out Image, saveErr, err error) {
-	return s.PutIf(ctx, im, b, src, func() error { return nil })
+	return s.PutIf(ctx, im, b, Showing{}, src, func() error { return nil })
 }
 
-// PutIf is [Store.Put], but asks sure when all is read and before the picture comes to be: with an error of it there is none.
-func (s *Store) PutIf(ctx context.Context, im Image, b Bounds, src io.Reader, sure func() error) (out Image, saveErr, err error) {
+// PutIf is [Store.Put], but asks sure when all is read and before the picture comes to be: with an error of it there is none. What show
+// wants is drawn meanwhile.
+func (s *Store) PutIf(ctx context.Context, im Image, b Bounds, show Showing, src io.Reader, sure func() error) (out Image, saveErr, err error) {
 	im.ID = newID()
 	d, err := s.draft(im.ID, ".part")
 	if err != nil {
@@ -99,6 +106,8 @@ func (s *Store) PutIf(ctx context.Context, im Image, b Bounds, src io.Reader, su
 	if err != nil {
 		return Image{}, nil, err
 	}
+	kept := s.drawEarly(ctx, d, im.with(info), show)
+	defer func() { kept(err == nil) }()
 	record, err := s.part(im.ID, ".json") // now, for sure may have to wait
 	if err != nil {
 		return Image{}, nil, fmt.Errorf("recording picture: %w", err)

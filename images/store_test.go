@@ -511,7 +511,7 @@ func TestStore_PutIf_notSure(t *testing.T) {
 	s := openStore(t, images.StoreConfig{Dir: dir})
 	png := pngOf(t, photo(8))
 	unwanted, asked := errors.New("not this one"), 0
-	_, _, err := s.PutIf(t.Context(), images.Image{Owner: "ada"}, images.Bounds{}, bytes.NewReader(png), func() error {
+	_, _, err := s.PutIf(t.Context(), images.Image{Owner: "ada"}, images.Bounds{}, images.Showing{}, bytes.NewReader(png), func() error {
 		asked++
 		return unwanted
 	})

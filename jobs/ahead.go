@@ -83,7 +83,7 @@ func results(outputs []comfy.Output, node string) (list []comfy.Output) {
 // fetchPicture brings one picture into the store; sure is asked before it comes to be there.
 func (w *worker) fetchPicture(ctx context.Context, o comfy.Output, sure func() error) (im images.Image, saveErr, err error) {
 	saveErr, err = w.fetch(ctx, o, func(draft images.Image, src io.Reader) (saveErr, err error) {
-		im, saveErr, err = w.cfg.Pictures.PutIf(ctx, draft, w.e.spec.Expect, src, sure)
+		im, saveErr, err = w.cfg.Pictures.PutIf(ctx, draft, w.e.spec.Expect, w.e.spec.Show, src, sure)
 		return saveErr, err
 	})
 	return im, saveErr, err

@@ -1,13 +1,12 @@
 package jobs_test
 
 import (
-	"context"
 	"slices"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
 	"github.com/comfygate/comfygate/comfy"
+	"github.com/comfygate/comfygate/images"
 	"github.com/comfygate/comfygate/jobs"
 )
 
@@ -79,35 +78,35 @@ func TestAhead_failsWithoutHarm(t *testing.T) {
 	})
 }
 
-// What is shown of a job is prepared of those that succeeded; a panic in it hurts nobody.
+// What a caller will be shown is drawn of each picture as it comes: of all that the job is for, else of an only one, for how large each of
+// several may be is known at the end.
 func TestShow(t *testing.T) {
 	t.Parallel()
-	inBubble(t, nil, func(b *bench) {
-		var shown atomic.Int32
-		for _, c := range []struct {
-			ending func(*run)
-			state  jobs.State
-		}{
-			{func(r *run) { r.succeed(1) }, jobs.Succeeded},
-			{func(r *run) { r.end(comfy.Result{State: comfy.Lost}) }, jobs.Lost},
-		} {
-			s := b.spec("ann", string(c.state))
-			s.Show = func(_ context.Context, j jobs.Job) {
-				if len(j.Images) == 1 {
-					shown.Add(1)
+	show := images.Showing{Side: 768, Bytes: 1000}
+	for name, c := range map[string]struct {
+		pictures int // of the output node; another gives one
+		any      bool
+		want     []images.Showing
+	}{
+		"one":                {1, false, []images.Showing{show}},
+		"two":                {2, false, []images.Showing{show, show}},
+		"one of anything":    {0, true, []images.Showing{show}},
+		"two of any results": {1, true, []images.Showing{{}, {}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, nil, func(b *bench) {
+				s := b.spec("ann", "c1")
+				s.Show, s.Count = show, c.pictures
+				if c.any {
+					s.Output = ""
 				}
-				panic("never mind")
-			}
-			n := b.server.submitted()
-			j := b.start(b.t, s)
-			c.ending(b.server.run(b.t, n))
-			if j = b.ended(b.t, j); j.State != c.state {
-				b.t.Errorf("the job is %s, want %s", j.State, c.state)
-			}
-		}
-		synctest.Wait()
-		if shown.Load() != 1 {
-			b.t.Errorf("%d jobs were shown, want that which succeeded", shown.Load())
-		}
-	})
+				j := b.start(b.t, s)
+				b.server.run(b.t, 0).succeed(c.pictures)
+				if j = b.ended(b.t, j); j.State != jobs.Succeeded || !slices.Equal(b.pictures.shown, c.want) {
+					b.t.Errorf("the job is %s, %v was to be drawn, want %v", j.State, b.pictures.shown, c.want)
+				}
+			})
+		})
+	}
 }

@@ -48,9 +48,12 @@ func (w *worker) collectAll(ctx context.Context, outputs []comfy.Output) error {
 	if len(outputs) == 0 {
 		return &NoOutputError{}
 	}
-	left := w.cfg.ResultBytes
+	left, show := w.cfg.ResultBytes, w.e.spec.Show
+	if len(outputs) > 1 {
+		show = images.Showing{} // how large each may be is not known
+	}
 	for _, o := range outputs[:min(len(outputs), MaxOutputs)] {
-		out, saveErr, err := w.take(ctx, o, left)
+		out, saveErr, err := w.take(ctx, o, left, show)
 		if note := w.refusal(err); note != "" {
 			out.Kind, out.Note, err = Refused, note, nil
 		}
@@ -79,7 +82,7 @@ func (w *worker) collectAll(ctx context.Context, outputs []comfy.Output) error {
 }
 
 // take fetches one result of at most left bytes.
-func (w *worker) take(ctx context.Context, o comfy.Output, left int64) (out Output, saveErr, err error) {
+func (w *worker) take(ctx context.Context, o comfy.Output, left int64, show images.Showing) (out Output, saveErr, err error) {
 	n := w.graph[o.Node]
 	out = Output{Node: o.Node, Class: n.ClassType}
 	if n.Meta != nil {
@@ -104,7 +107,7 @@ func (w *worker) take(ctx context.Context, o comfy.Output, left int64) (out Outp
 	}
 	var kept images.Result
 	saveErr, err = w.fetch(ctx, o, func(draft images.Image, src io.Reader) (saveErr, err error) {
-		kept, saveErr, err = w.cfg.Pictures.PutResult(ctx, draft, o.Filename, bounds, src)
+		kept, saveErr, err = w.cfg.Pictures.PutResult(ctx, draft, o.Filename, bounds, show, src)
 		return saveErr, err
 	})
 	if err != nil {

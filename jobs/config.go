@@ -15,8 +15,8 @@ import (
 
 // Pictures is where inputs come from and results go. [images.Store] is one.
 type Pictures interface {
-	PutIf(ctx context.Context, im images.Image, b images.Bounds, src io.Reader, sure func() error) (out images.Image, saveErr, err error)
-	PutResult(ctx context.Context, im images.Image, name string, b images.Bounds, src io.Reader) (out images.Result, saveErr, err error)
+	PutIf(ctx context.Context, im images.Image, b images.Bounds, show images.Showing, src io.Reader, sure func() error) (out images.Image, saveErr, err error)
+	PutResult(ctx context.Context, im images.Image, name string, b images.Bounds, show images.Showing, src io.Reader) (out images.Result, saveErr, err error)
 	Open(owner, id string) (io.ReadSeekCloser, images.Image, error)
 }
 

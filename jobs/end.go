@@ -3,7 +3,6 @@ package jobs
 import (
 	"context"
 	"errors"
-	"runtime/debug"
 	"time"
 
 	"go.uber.org/zap"
@@ -43,7 +42,6 @@ func endOf(err error) (State, error) {
 // finish writes the job's one record, then lets its end be seen: nobody learns of an end that is not written down (AUD-03).
 func (m *Manager) finish(ctx context.Context, e *entry, err error) {
 	j := m.ending(e, err)
-	m.show(ctx, e, j)
 	m.record(ctx, j, e.spec.Cost, stopper(j.Err))
 	if e.spec.Settle != nil {
 		e.spec.Settle(settled(j, e.spec.Cost))
@@ -57,21 +55,6 @@ func (m *Manager) finish(ctx context.Context, e *entry, err error) {
 	m.mu.Unlock()
 	close(e.over)
 	m.forget(ctx)
-}
-
-// show prepares in the background what will be shown of a job: it takes as long as the writing of the record, and nobody is told of it.
-func (m *Manager) show(ctx context.Context, e *entry, j Job) {
-	if j.State != Succeeded || e.spec.Show == nil {
-		return
-	}
-	m.running.Go(func() {
-		defer func() {
-			if recover() != nil {
-				m.cfg.Log.Error("panic in what a job shows", zap.String("job", j.ID), zap.ByteString("stack", debug.Stack()))
-			}
-		}()
-		e.spec.Show(ctx, j)
-	})
 }
 
 // ending returns e's job as err ends it. A job that is left to its server stands as it stood.

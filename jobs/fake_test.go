@@ -274,11 +274,12 @@ type pictures struct {
 	mu     sync.Mutex
 	put    []images.Image
 	bounds []images.Bounds
+	shown  []images.Showing
 	err    error
 	save   error
 }
 
-func (p *pictures) PutIf(_ context.Context, im images.Image, b images.Bounds, src io.Reader, sure func() error) (images.Image, error, error) {
+func (p *pictures) PutIf(_ context.Context, im images.Image, b images.Bounds, show images.Showing, src io.Reader, sure func() error) (images.Image, error, error) {
 	data, err := io.ReadAll(src)
 	if err == nil {
 		err = sure()
@@ -293,16 +294,16 @@ func (p *pictures) PutIf(_ context.Context, im images.Image, b images.Bounds, sr
 	}
 	sum := sha256.Sum256(data)
 	im.SHA256, im.ID, im.Bytes = hex.EncodeToString(sum[:]), fmt.Sprint("picture", len(p.put)), int64(len(data))
-	p.put, p.bounds = append(p.put, im), append(p.bounds, b)
+	p.put, p.bounds, p.shown = append(p.put, im), append(p.bounds, b), append(p.shown, show)
 	return im, p.save, nil
 }
 
 // PutResult goes by the name: what it ends with is what it is, and what the real store refuses is refused.
-func (p *pictures) PutResult(ctx context.Context, im images.Image, name string, b images.Bounds, src io.Reader) (images.Result, error, error) {
+func (p *pictures) PutResult(ctx context.Context, im images.Image, name string, b images.Bounds, show images.Showing, src io.Reader) (images.Result, error, error) {
 	if strings.HasSuffix(name, ".svg") {
 		return images.Result{}, nil, &images.TypeError{Got: "image/svg+xml; charset=utf-8", Said: "unknown"}
 	}
-	kept, saveErr, err := p.PutIf(ctx, im, b, src, func() error { return nil })
+	kept, saveErr, err := p.PutIf(ctx, im, b, show, src, func() error { return nil })
 	if err != nil {
 		return images.Result{}, nil, err
 	}

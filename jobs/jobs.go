@@ -3,7 +3,6 @@
 package jobs
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -74,8 +73,8 @@ type Spec struct {
 	Cost    float64           // megapixel-steps
 	Summary map[string]string // for people: family, size, sampler, …; no prompt
 	Settle  func(float64)     // told once, at the job's end, what of Cost it took; nil: nobody asks
-	// Show prepares what a caller will be shown of a job that succeeded, beside the writing of its record; nil: nothing.
-	Show    func(context.Context, Job)
+	// Show is drawn of each picture as soon as its bytes are here: of all where Output is set, else of one that is the only result.
+	Show    images.Showing
 	Release func() // gives the pending place back; called exactly once, when the job is submitted or ends
 }
 

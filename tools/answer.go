@@ -187,7 +187,7 @@ func (e *Env) previewsWithin(ctx context.Context, pictures []images.Image, forma
 	if len(pictures) == 0 {
 		return nil, ""
 	}
-	room = min(room/len(pictures), bytesIn(previewChars))
+	room = previewBytes(room, len(pictures))
 	failed := 0
 	for _, im := range pictures {
 		r, err := e.preview(ctx, im, format, room)
@@ -202,6 +202,9 @@ func (e *Env) previewsWithin(ctx context.Context, pictures []images.Image, forma
 	}
 	return list, note
 }
+
+// previewBytes is how large the preview of each of n pictures may be that share room.
+func previewBytes(room, n int) int { return min(room/max(n, 1), bytesIn(previewChars)) }
 
 // preview is a rendition in the format that was asked for, as large as fits, or in the one that suits the picture best.
 func (e *Env) preview(ctx context.Context, im images.Image, format images.Format, room int) (images.Rendition, error) {

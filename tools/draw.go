@@ -139,7 +139,11 @@ func product(factors ...int) (int64, bool) {
 func (e *Env) runJob(ctx context.Context, c Caller, s jobs.Spec, wait time.Duration, format images.Format) (Result, error) {
 	s.Settle = c.Settle
 	if wait > 0 {
-		s.Show = func(ctx context.Context, j jobs.Job) { e.previews(ctx, c, j.Images, format) }
+		pictures := 1
+		if s.Output != "" {
+			pictures = s.Count
+		}
+		s.Show = images.Showing{Side: previewSide, Bytes: previewBytes(inline(c), pictures), Format: format}
 	}
 	j, err := e.Jobs.Start(ctx, s)
 	if err != nil {

@@ -278,7 +278,8 @@ type fakePictures struct {
 	asked []string
 	err   error
 
-	took   []byte // the last upload
+	shows  []images.Showing // what was asked for
+	took   []byte           // the last upload
 	bounds images.Bounds
 }
 
@@ -296,6 +297,7 @@ func (f *fakePictures) Open(owner, id string) (io.ReadSeekCloser, images.Image, 
 }
 
 func (f *fakePictures) Preview(ctx context.Context, owner, id string, side, room int) (images.Rendition, error) {
+	f.shows = append(f.shows, images.Showing{Side: side, Bytes: room})
 	if f.weigh == nil {
 		return images.Rendition{Data: make([]byte, min(room, 60_000)), Format: images.JPEG, Width: side, Height: side}, f.err
 	}
@@ -312,6 +314,7 @@ func (f *fakePictures) Glimpse(_ context.Context, data []byte, side, room int) (
 
 func (f *fakePictures) Render(_ context.Context, _, _ string, side int, format images.Format, room int) (images.Rendition, error) {
 	f.asked = append(f.asked, fmt.Sprint(side, " ", format))
+	f.shows = append(f.shows, images.Showing{Side: side, Bytes: room, Format: format})
 	if f.err != nil {
 		return images.Rendition{}, f.err
 	}

@@ -322,6 +322,32 @@ func TestGenerate_previewFormat(t *testing.T) {
 	}
 }
 
+// What a job is told to draw early is what the answer asks for; a caller who does not wait is shown nothing.
+func TestGenerate_showsEarly(t *testing.T) {
+	t.Parallel()
+	for _, transport := range []string{"stdio", "http"} {
+		for args, count := range map[string]int{`{"prompt":"x"}`: 1, `{"prompt":"x","count":3}`: 3, `{"prompt":"x","format":"webp"}`: 1} {
+			b := newBench(t, nil)
+			b.jobs.watch = succeed(count)
+			c := b.caller()
+			c.Transport = transport
+			if _, err := b.runAs(t.Context(), t, c, "generate", args); err != nil {
+				t.Fatal(err)
+			}
+			if got := b.jobs.started[0].Show; len(b.pictures.shows) != count || b.pictures.shows[0] != got {
+				t.Errorf("%s, %s: %v is drawn early, %v is asked for", transport, args, got, b.pictures.shows)
+			}
+		}
+	}
+	b := newBench(t, nil)
+	if _, err := b.runAs(t.Context(), t, b.caller(), "generate", `{"prompt":"x","wait_seconds":0}`); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.jobs.started[0].Show; got != (images.Showing{}) {
+		t.Errorf("%v is drawn early for nobody", got)
+	}
+}
+
 // D02, D03, E09: an expired wait is an answer with the job's id; the wait counts from the call's arrival.
 func TestGenerate_D02_waitExpires(t *testing.T) {
 	t.Parallel()
