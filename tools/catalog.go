@@ -1,5 +1,7 @@
 package tools
 
+import "github.com/comfygate/comfygate/policy"
+
 // All returns every tool, in the order in which clients list them, or says what env lacks.
 func All(env Env) ([]Tool, error) {
 	env.Settings = env.Settings.withDefaults()
@@ -7,7 +9,7 @@ func All(env Env) ([]Tool, error) {
 		return nil, err
 	}
 	e := &env
-	e.lists = &inventory{server: e.Server, rules: e.Rules}
+	e.lists = &inventory{server: e.Server, rules: e.Rules, folders: make(map[policy.Kind]folder)}
 	e.glance = &glance{}
 	var err error
 	if e.bounds, err = e.limits(); err != nil {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -428,7 +427,7 @@ func (s *fakeServer) ObjectInfo(context.Context) (*comfy.ObjectInfo, error) {
 
 func (s *fakeServer) Models(_ context.Context, folder string) ([]comfy.ModelFile, error) {
 	s.count(folder)
-	return slices.Clone(s.files[folder]), nil
+	return s.files[folder], nil
 }
 
 func (*fakeServer) Embeddings(context.Context) ([]string, error) {

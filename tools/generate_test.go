@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -120,6 +121,38 @@ func TestGenerate_SC52_inventory(t *testing.T) {
 	info := b.catalog.inv.Info
 	if b.plan(t, "generate", `{"prompt":"x"}`); b.catalog.inv.Info != info {
 		t.Error("the same lists are cut down anew for each call")
+	}
+}
+
+// countedRules counts the models that policy judges.
+type countedRules struct {
+	tools.ModelRule
+
+	judged atomic.Int64
+}
+
+func (r *countedRules) AllowModel(kind policy.Kind, name string) bool {
+	r.judged.Add(1)
+	return r.ModelRule.AllowModel(kind, name)
+}
+
+// A list that is still the same is not cut down anew for each call; another one is.
+func TestGenerate_keepsLists(t *testing.T) {
+	t.Parallel()
+	rules := &countedRules{}
+	b := newBench(t, func(e *tools.Env) { rules.ModelRule, e.Rules = e.Rules, rules })
+	b.plan(t, "generate", `{"prompt":"x"}`)
+	first := rules.judged.Load()
+	if b.plan(t, "generate", `{"prompt":"x"}`); rules.judged.Load() != first {
+		t.Errorf("%d models are judged again", rules.judged.Load()-first)
+	}
+	for _, list := range [][]comfy.ModelFile{{{Name: "base.safetensors"}, {Name: "secret2.safetensors"}, {Name: "new.safetensors"}}, {{Name: "secret3.safetensors"}}, {}} {
+		b.server.files["checkpoints"] = list
+		b.plan(t, "generate", `{"prompt":"x"}`)
+		got := fmt.Sprint(b.catalog.inv.Files[policy.Checkpoint])
+		if strings.Contains(got, "secret") || strings.Contains(got, "new") != (len(list) > 1) {
+			t.Errorf("of %v the catalog sees %s", list, got)
+		}
 	}
 }
 

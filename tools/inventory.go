@@ -19,9 +19,18 @@ type inventory struct {
 	server Server
 	rules  ModelRule
 
-	// The lists of nodes are large and change seldom: what policy leaves of them is kept beside what it was made from.
+	// The lists are long and change seldom: what policy leaves of them is kept beside what it was made from.
 	mu       sync.Mutex
 	of, kept *comfy.ObjectInfo
+	folders  map[policy.Kind]folder
+}
+
+// A folder is a list of files as the server gave it, which is not changed, and what policy leaves of it.
+type folder struct{ of, kept []comfy.ModelFile }
+
+// is reports whether f was made from this very list.
+func (f folder) is(of []comfy.ModelFile) bool {
+	return len(of) > 0 && len(of) == len(f.of) && &of[0] == &f.of[0]
 }
 
 // read returns the files of kinds and the nodes.
@@ -67,7 +76,15 @@ func (v *inventory) files(ctx context.Context, lists Lists, kind policy.Kind) ([
 		return v.filter(kind, files), err
 	}
 	files, err := lists.Models(ctx, string(kind))
-	return v.filter(kind, files), err
+	if err != nil {
+		return nil, err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.folders[kind].is(files) {
+		v.folders[kind] = folder{files, v.filter(kind, files)}
+	}
+	return v.folders[kind].kept, nil
 }
 
 func (v *inventory) filter(kind policy.Kind, files []comfy.ModelFile) []comfy.ModelFile {

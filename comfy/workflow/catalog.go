@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/comfygate/comfygate/policy"
 )
@@ -26,9 +27,10 @@ const (
 	maxRecipeBytes = 64 << 10
 )
 
-// A Catalog is the recipes. It is immutable and safe for concurrent use.
+// A Catalog is the recipes. It is safe for concurrent use.
 type Catalog struct {
 	recipes func() []*recipe // by order, then id; those that cannot make pictures last
+	learnt  atomic.Pointer[learnt]
 }
 
 // Load returns the embedded recipes, and those of dir unless it is empty: one file each, *.yaml or *.yml. A file of dir with the
@@ -49,7 +51,7 @@ func Load(dir string) (*Catalog, error) {
 			return nil, err
 		}
 	}
-	return &Catalog{sync.OnceValue(func() []*recipe { return inOrder(ownRecipes(), theirs) })}, nil
+	return &Catalog{recipes: sync.OnceValue(func() []*recipe { return inOrder(ownRecipes(), theirs) })}, nil
 }
 
 // Warm reads the embedded recipes now, which costs some milliseconds and else is done when they are first needed.

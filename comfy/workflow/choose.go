@@ -22,12 +22,12 @@ type choice struct {
 type chooser struct {
 	*Catalog
 	inv   Inventory
-	told  map[hit]*recipe           // by name; nil for what no name tells
+	known *learnt
 	asked map[hit]map[string]string // metadata
 }
 
 func (c *Catalog) chooser(inv Inventory) *chooser {
-	return &chooser{c, inv, map[hit]*recipe{}, map[hit]map[string]string{}}
+	return &chooser{c, inv, c.learn(inv.Info), map[hit]map[string]string{}}
 }
 
 // choose finds recipe and files for what a caller named: a model, a family, both, or neither. fit judges a family that nobody named.
@@ -159,7 +159,7 @@ func (ch *chooser) families(name string) ([]*recipe, error) {
 	want := spelled(name)
 	var begin []*recipe
 	for _, r := range ch.recipes() {
-		switch id := spelled(r.ID); {
+		switch id := r.spelled; {
 		case id == want && !r.makes():
 			return nil, &FieldError{Field: "family", Problem: "no picture can be made from a prompt with " + r.Title + ": it is " + r.Cannot}
 		case id == want:
@@ -199,12 +199,7 @@ func (ch *chooser) candidates(r *recipe, deep bool) []comfy.ModelFile {
 
 // tellFile returns the recipe for a file of the server: by name, then, when deep, by metadata, then the plain one; nil when none is.
 func (ch *chooser) tellFile(h hit, deep bool) *recipe {
-	r, known := ch.told[h]
-	if !known {
-		r = ch.tellByName(h.kind, h.file.Name)
-		ch.told[h] = r
-	}
-	if r != nil {
+	if r := ch.known.recipe(h, ch.tellByName); r != nil {
 		return r
 	}
 	if deep {

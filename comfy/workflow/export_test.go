@@ -15,7 +15,7 @@ func OneRecipe(data []byte) (*Catalog, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Catalog{func() []*recipe { return []*recipe{r} }}, nil
+	return &Catalog{recipes: func() []*recipe { return []*recipe{r} }}, nil
 }
 
 var onceSchema = sync.OnceValues(compileSchema)
@@ -32,4 +32,13 @@ func CheckOwn() error {
 	}
 	_, err = readRecipes(own, "built-in ", schema)
 	return err
+}
+
+// Learnt counts what c has learnt of the last server: files told by name, families looked at.
+func (c *Catalog) Learnt() (files, families int) {
+	known := c.learnt.Load()
+	if known == nil {
+		return 0, 0
+	}
+	return len(known.told), len(known.lacks)
 }

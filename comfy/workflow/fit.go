@@ -189,7 +189,7 @@ func (f *fitter) input(id string, in *comfy.Input, v any) {
 }
 
 func (f *fitter) link(id string, in *comfy.Input, l comfy.Link) {
-	fault := Fault{Node: id, Input: in.Name, Got: quote(l)}
+	fault := Fault{Node: id, Input: in.Name}
 	source, there := f.graph[l.Node]
 	class := classOf(f.info, source.ClassType)
 	switch {
@@ -209,6 +209,7 @@ func (f *fitter) link(id string, in *comfy.Input, l comfy.Link) {
 	default:
 		return
 	}
+	fault.Got = quote(l)
 	f.add(fault)
 }
 

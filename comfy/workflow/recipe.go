@@ -22,6 +22,8 @@ type recipe struct {
 	Size     size      `yaml:"size"`
 	Preset   []string  `yaml:"preset"`
 	Speedups []speedup `yaml:"speedups"`
+
+	spelled string // ID
 }
 
 type told struct {

@@ -57,6 +57,7 @@ func parseRecipe(data []byte, schema *checker) (*recipe, error) {
 	if err := strictyaml.Decode(tree, &r); err != nil {
 		return nil, err
 	}
+	r.spelled = spelled(r.ID)
 	return &r, r.check()
 }
 

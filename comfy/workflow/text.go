@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/comfygate/comfygate/comfy"
 	"github.com/comfygate/comfygate/policy"
 )
 
@@ -57,16 +58,20 @@ func (ch *chooser) able(c *choice, family string) error {
 }
 
 // lacks names what the server's nodes cannot do of a family's graph: classes that are not there, values that are not in their lists.
-// Names of models are not looked at; the folders' own lists are newer.
-func (ch *chooser) lacks(c *choice) (lacks []string) {
+// Names of models are not looked at; the folders' own lists are newer. The list is shared: don't change it.
+func (ch *chooser) lacks(c *choice) []string {
 	if ch.inv.Info == nil {
 		return nil
 	}
+	return ch.known.lack(c.recipe, func() []string { return lacks(c, ch.inv.Info) })
+}
+
+func lacks(c *choice, info *comfy.ObjectInfo) (lacks []string) {
 	probe := buildText(&plan{
 		choice: c, prompt: "x", frame: frame{c.recipe.Size.Width, c.recipe.Size.Height}, count: 1, denoise: 1,
 		steps: c.recipe.Settings.Steps, cfg: c.recipe.Settings.CFG, sampler: c.recipe.Settings.Sampler, scheduler: c.recipe.Settings.Scheduler, toTemp: true,
 	})
-	for _, f := range Fit(probe, ch.inv.Info) {
+	for _, f := range Fit(probe, info) {
 		switch {
 		case f.Input == "":
 			lacks = append(lacks, "the node "+f.Class)
