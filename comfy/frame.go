@@ -38,26 +38,10 @@ type executionFault struct {
 // maxEventNodes bounds what one progress_state or execution_cached is believed to say.
 const maxEventNodes = 4096
 
-// parseEvent reads a text message. It reports false for what is not understood and for kinds that concern no run: those of custom
-// nodes, of Comfy Cloud, of the assets (CLIENT-WS-3).
-func parseEvent(data []byte) (event, bool) {
-	var envelope struct {
-		Type string          `json:"type"`
-		Data json.RawMessage `json:"data"`
-	}
-	if decode(data, &envelope) != nil {
-		return event{}, false
-	}
-	e := event{kind: envelope.Type}
-	switch envelope.Type {
-	case "status":
-		return e, true
-	case "execution_start", "execution_success", "execution_interrupted", "execution_error", "executing", "progress", "progress_state",
-		"execution_cached", "executed":
-	default:
-		return event{}, false
-	}
-	var d struct {
+// A message is a text message as it comes, read in one pass: each kind has some of these fields.
+type message struct {
+	Type string `json:"type"`
+	Data struct {
 		Prompt  string          `json:"prompt_id"`
 		Node    string          `json:"node"`
 		Display string          `json:"display_node"`
@@ -66,13 +50,30 @@ func parseEvent(data []byte) (event, bool) {
 		Nodes   json.RawMessage `json:"nodes"`
 		Output  json.RawMessage `json:"output"`
 		executionFault
+	} `json:"data"`
+}
+
+// parseEvent reads a text message. It reports false for what is not understood and for kinds that concern no run: those of custom
+// nodes, of Comfy Cloud, of the assets (CLIENT-WS-3).
+func parseEvent(data []byte) (event, bool) {
+	var m message
+	err := decode(data, &m)
+	e := event{kind: m.Type}
+	switch m.Type {
+	case "status":
+		return e, true // that the queue has changed; what it says of it does not matter
+	case "execution_start", "execution_success", "execution_interrupted", "execution_error", "executing", "progress", "progress_state",
+		"execution_cached", "executed":
+	default:
+		return event{}, false
 	}
-	if json.Unmarshal(envelope.Data, &d) != nil || d.Prompt == "" {
+	d := &m.Data
+	if err != nil || d.Prompt == "" {
 		return event{}, false
 	}
 	e.prompt, e.value, e.max, e.fault = d.Prompt, d.Value, d.Max, d.executionFault
 	e.node = orDefault(d.Display, d.Node)
-	switch envelope.Type {
+	switch m.Type {
 	case "progress_state":
 		return e, json.Unmarshal(d.Nodes, &e.nodes) == nil && len(e.nodes) <= maxEventNodes
 	case "executed":

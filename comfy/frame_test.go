@@ -60,7 +60,9 @@ func TestEvent(t *testing.T) {
 		t.Fatal(err)
 	}
 	for text, want := range map[string]bool{
-		`{"type":"status","data":{"status":{"exec_info":{"queue_remaining":0}}}}`:        true,
+		`{"type":"status","data":{"status":{"exec_info":{"queue_remaining":0}}}}`: true,
+		`{"type":"status","data":[]}`:                                                    true, // what it says does not matter
+		`{"data":{"value":"x"},"type":"status"}`:                                         true,
 		`{"type":"executing","data":{"node":null,"prompt_id":"` + someID + `"}}`:         true,
 		`{"type":"progress","data":{"value":NaN,"max":20,"prompt_id":"` + someID + `"}}`: true,
 		`{"type":"executing","data":{"node":"3"}}`:                                       false, // on connecting: of nobody
