@@ -79,18 +79,29 @@ func TestPut_drawsEarly(t *testing.T) {
 	}
 }
 
-// CLIENT-FAIL-3: of a picture that did not come to be, nothing is kept.
+// CLIENT-FAIL-3: what is drawn of a picture is nowhere before the picture is there, and of one that does not come to be nothing is kept.
 func TestPutIf_drawnInVain(t *testing.T) {
 	t.Parallel()
-	s := openStore(t, images.StoreConfig{})
-	unwanted := errors.New("not this one")
-	show := images.Showing{Side: 100, Bytes: 50_000}
-	_, _, err := s.PutIf(t.Context(), images.Image{Owner: "o"}, images.Bounds{}, show, bytes.NewReader(pngOf(t, photo(200))), func() error { return unwanted })
-	if closed := s.Close(); !errors.Is(err, unwanted) || closed != nil {
-		t.Fatal(err, closed)
-	}
-	if held, _ := s.CacheBytes(); held != 0 {
-		t.Errorf("%d bytes of it are kept", held)
+	for name, sure := range map[string]error{"wanted": nil, "unwanted": errors.New("not this one")} {
+		s := openStore(t, images.StoreConfig{DecodeBytes: 400 * 400 * 8})
+		show := images.Showing{Side: 100, Bytes: 50_000}
+		_, _, err := s.PutIf(t.Context(), images.Image{Owner: "o"}, images.Bounds{}, show, bytes.NewReader(pngOf(t, photo(200))), func() error {
+			release, err := s.Reserve(t.Context(), 400, 400) // all there is: it is drawn by then
+			if err != nil {
+				return err
+			}
+			release()
+			if held, _ := s.CacheBytes(); held != 0 {
+				t.Errorf("%s: %d bytes are there before the picture", name, held)
+			}
+			return sure
+		})
+		if closed := s.Close(); !errors.Is(err, sure) || closed != nil {
+			t.Fatal(name, err, closed)
+		}
+		if held, _ := s.CacheBytes(); (held > 0) != (sure == nil) {
+			t.Errorf("%s: %d bytes of it are kept", name, held)
+		}
 	}
 }
 

@@ -83,8 +83,8 @@ func (s *Store) PutResult(ctx context.Context, im Image, name string, b Bounds, 
 	}
 	if t == nil {
 		drawn := s.drawEarly(ctx, d, im.with(info), show)
+		defer func() { drawn(err == nil) }()
 		kept, saveErr, err := s.commit(d, im.with(info), s.recording(im.ID))
-		drawn(err == nil)
 		return Result{Image: &kept}, saveErr, err
 	}
 	file, saveErr, err := s.commitFile(d, File{
