@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -35,8 +36,10 @@ func TestT64_rotationRaces(t *testing.T) {
 					return
 				}
 			}
-			if report, err := audit.Verify(data, audit.VerifyOptions{}); err != nil || len(report.Findings) > 0 {
-				t.Errorf("verifying: %v, %+v", err, report.Findings)
+			report, err := audit.Verify(data, audit.VerifyOptions{})
+			findings := slices.DeleteFunc(report.Findings, func(f audit.Finding) bool { return f.Problem == audit.ProblemTorn }) // a line is being written
+			if err != nil || len(findings) > 0 {
+				t.Errorf("verifying: %v, %+v", err, findings)
 				return
 			}
 		}
