@@ -1,8 +1,10 @@
 package emulator
 
 import (
+	"bufio"
 	"encoding/binary"
 	"encoding/json"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -27,14 +29,18 @@ const (
 // socket is one WebSocket.
 type socket struct {
 	sid  string
-	conn *websocket.Conn
-	mu   sync.Mutex // one writer at a time
-	old  bool       // its sid was connected before
+	line net.Conn        // below conn
+	mu   sync.Mutex      // one writer at a time
+	conn *websocket.Conn // nil where the handshake failed
+	old  bool            // its sid was connected before
 }
 
 func (s *socket) write(kind int, data []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.conn == nil {
+		return net.ErrClosed
+	}
 	_ = s.conn.SetWriteDeadline(time.Now().Add(writeTimeout)) // fails only with the connection
 	return s.conn.WriteMessage(kind, data)
 }
@@ -155,7 +161,7 @@ func (h *hub) cut() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for s := range h.open {
-		_ = s.conn.NetConn().Close() // it is gone either way
+		_ = s.line.Close() // it is gone either way
 	}
 }
 
@@ -210,25 +216,56 @@ func (h *hub) serve(w http.ResponseWriter, r *http.Request, greet func(sid strin
 			writeText(w, http.StatusBadRequest, "No WebSocket UPGRADE hdr: None\n Can \"Upgrade\" only to \"WebSocket\".")
 		},
 	}
-	conn, err := up.Upgrade(w, r, nil)
-	if err != nil {
-		return
-	}
-	defer conn.Close() //nolint:errcheck // nothing can be done about it
 	sid := r.URL.Query().Get("clientId")
 	if sid == "" {
 		id := uuid.New()
 		sid = hexString(id[:])
 	}
-	s := &socket{sid: sid, conn: conn}
+	s := &socket{sid: sid}
+	j := &joining{ResponseWriter: w, hub: h, socket: s, greet: greet}
+	open := j.shake(r, up)
+	if s.line != nil {
+		defer h.leave(s)
+	}
+	if open {
+		defer s.conn.Close() //nolint:errcheck // nothing can be done about it
+		h.listen(s, j.hello.features)
+	}
+}
+
+// joining has a socket join, and takes down its greeting, just before its client is told that it is open: whoever knows that
+// misses nothing any more, and nothing that it does then is in the greeting. With ComfyUI one thread does all this.
+type joining struct {
+	http.ResponseWriter
+	hub    *hub
+	socket *socket
+	greet  func(sid string) greeting
+	hello  greeting
+}
+
+func (j *joining) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	line, rw, err := http.NewResponseController(j.ResponseWriter).Hijack()
+	if err == nil {
+		j.hello = j.greet(j.socket.sid)
+		j.socket.line = line
+		j.hub.join(j.socket)
+	}
+	return line, rw, err //nolint:wrapcheck // stands for the server's
+}
+
+// shake shakes hands and sends the greeting; what is published meanwhile comes after it. False if there was nobody to greet.
+func (j *joining) shake(r *http.Request, up websocket.Upgrader) bool {
+	s := j.socket
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	conn, err := up.Upgrade(j, r, nil)
+	if err != nil {
+		return false
+	}
 	conn.SetReadLimit(maxClientMsg)
-	hello := greet(sid)
-	s.mu.Lock() // what is published meanwhile comes after the greeting
-	h.join(s)
-	defer h.leave(s)
-	sayHello(s, hello)
-	s.mu.Unlock()
-	h.listen(s, hello.features)
+	s.conn = conn
+	sayHello(s, j.hello)
+	return true
 }
 
 func sayHello(s *socket, hello greeting) {
