@@ -23,6 +23,7 @@ var crashPoints = []string{ // immutable
 	"write audit- before", "write audit- middle", "write audit- after",
 	"sync audit- before", "sync audit- after",
 	"open audit- after", "chmod audit- before", "chmod audit- after",
+	"room audit- before", "room audit- middle", "room audit- after", "truncate audit- before", "truncate audit- after",
 	"write head before", "write head after", "sync head before", "sync head after",
 	"write tree before", "write tree middle", "write tree after", "sync tree after",
 	"write checkpoints before", "write checkpoints middle", "write checkpoints after", "sync checkpoints before", "sync checkpoints after",
@@ -122,11 +123,21 @@ func (f *minedFile) Write(p []byte) (n int, err error) {
 }
 
 func (f *minedFile) WriteAt(p []byte, at int64) (n int, err error) {
-	err = f.mine.around("write", f.name,
+	op := "write"
+	if p[0] == 0 {
+		op = "room"
+	}
+	err = f.mine.around(op, f.name,
 		func() error { _, err := f.File.WriteAt(p[:len(p)/2], at); return err },
 		func() error { n, err = f.File.WriteAt(p, at); return err })
 	return n, err
 }
+
+func (f *minedFile) Truncate(size int64) error {
+	return f.mine.around("truncate", f.name, nothing, func() error { return f.File.Truncate(size) })
+}
+
+func (f *minedFile) SyncData() error { return f.Sync() }
 
 func (f *minedFile) Sync() error {
 	return f.mine.around("sync", f.name, nothing, f.File.Sync)

@@ -182,12 +182,12 @@ func child(data string, stdout io.Writer) int {
 		return 1
 	}
 	var wg sync.WaitGroup
-	for w := range 8 {
+	for w := range 24 { // enough for room to be made
 		wg.Go(func() {
 			for i := 0; ; i++ {
 				intent, outcome := call(fmt.Sprintf("%d.%d", w, i))
 				for _, r := range []audit.Record{intent, outcome} {
-					r.Params = map[string]any{"pad": strings.Repeat("x", 100*w)}
+					r.Params = map[string]any{"pad": strings.Repeat("x", 30*w)}
 					if err := l.Append(ctx, r); err != nil {
 						return
 					}
@@ -220,14 +220,14 @@ func TestT61_kill_9(t *testing.T) {
 		}
 		var acknowledged []string
 		for lines := bufio.NewScanner(out); lines.Scan(); {
-			if acknowledged = append(acknowledged, lines.Text()); len(acknowledged) == 100+70*round {
+			if acknowledged = append(acknowledged, lines.Text()); len(acknowledged) == 200+300*round {
 				if err := cmd.Process.Kill(); err != nil {
 					t.Fatal(err)
 				}
 			}
 		}
 		_ = cmd.Wait() // it was killed
-		if len(acknowledged) < 100 || strings.HasPrefix(acknowledged[0], "error") {
+		if len(acknowledged) < 200 || strings.HasPrefix(acknowledged[0], "error") {
 			t.Fatalf("the process said %v", acknowledged)
 		}
 		have := map[string]int{}

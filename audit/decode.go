@@ -115,28 +115,40 @@ type lineReader struct {
 	r      *bufio.Reader
 	offset int64 // of the line to come
 	number int   // of the line read last, from 1
-	ended  bool  // the last line was an unended one
+	firm   int64 // before it there is no room: a zero byte is one like others
+	ended  bool  // the last line was an unended one, or room came
+	room   bool  // room came
 }
 
 func newLineReader(r io.Reader, offset int64) *lineReader {
-	return &lineReader{r: bufio.NewReaderSize(r, maxLine), offset: offset}
+	return &lineReader{r: bufio.NewReaderSize(r, maxLine), offset: offset, firm: whole}
 }
 
 // reset has l read from r, as if it were new.
 func (l *lineReader) reset(r io.Reader, offset int64) {
 	l.r.Reset(r)
-	l.offset, l.number, l.ended = offset, 0, false
+	l.offset, l.number, l.firm, l.ended, l.room = offset, 0, whole, false, false
 }
 
 // next returns the next line without its newline, valid until the next call. An overlong or unended line is an error, and
 // next goes on behind the overlong one. At the end it is io.EOF; behind an unended line too, though a writer may have ended it
-// meanwhile, for what it wrote then is the rest of a line and none itself.
+// meanwhile, for what it wrote then is the rest of a line and none itself. Room is the end, too: what a reader sees behind zeros was
+// written while it read, or is what a crash left of a group.
 func (l *lineReader) next() ([]byte, error) {
 	if l.ended {
 		return nil, io.EOF
 	}
 	line, err := l.r.ReadSlice('\n')
 	size := len(line)
+	if i := bytes.IndexByte(line, 0); i >= 0 && l.offset+int64(i) >= l.firm {
+		l.ended, l.room = true, true
+		if i == 0 {
+			return nil, io.EOF
+		}
+		l.number++
+		l.offset += int64(i)
+		return nil, errUnended
+	}
 	if err == nil || size > 0 {
 		l.number++
 	}

@@ -243,6 +243,8 @@ func (f *file) Truncate(size int64) error {
 	return f.File.Truncate(size)
 }
 
+func (f *file) SyncData() error { return f.Sync() }
+
 func (f *file) Sync() error {
 	f.disk.mu.Lock()
 	f.disk.syncs++

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -38,6 +39,8 @@ type File interface {
 	io.Closer
 	Stat() (fs.FileInfo, error)
 	Sync() error
+	// SyncData is Sync, but for what reading the file again does not need: its times.
+	SyncData() error
 	Truncate(size int64) error
 }
 
@@ -51,8 +54,12 @@ func (osFS) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
 	if err != nil {
 		return nil, err //nolint:wrapcheck // stands for the system's
 	}
-	return f, nil
+	return osFile{f}, nil
 }
+
+type osFile struct{ *os.File }
+
+func (f osFile) SyncData() error { return syncData(f.File) }
 
 func (osFS) ReadDir(name string) ([]fs.DirEntry, error) { return os.ReadDir(name) } //nolint:wrapcheck // stands for the system's
 
@@ -118,31 +125,36 @@ func (d folder) segments() ([]uint64, error) {
 	return firsts, nil
 }
 
+const whole = 1 << 62 // bytes; no segment has as many
+
 // open opens a segment for reading from an offset on.
 func (d folder) open(segment uint64, offset int64) (io.Reader, io.Closer, error) {
 	f, err := d.fs.OpenFile(d.path(segmentName(segment)), os.O_RDONLY, 0)
 	if err != nil {
 		return nil, nil, fmt.Errorf("opening a segment of the audit log: %w", err)
 	}
-	const whole = 1 << 62
 	return io.NewSectionReader(f, offset, whole-offset), f, nil
 }
 
-// read opens a segment for reading its lines from an offset on.
-func (d folder) read(segment uint64, offset int64) (*lineReader, io.Closer, error) {
+// read opens a segment for reading its lines from an offset on. The latest segment may end in room.
+func (d folder) read(segment uint64, offset int64, latest bool) (*lineReader, io.Closer, error) {
 	r, f, err := d.open(segment, offset)
 	if err != nil {
 		return nil, nil, err
 	}
-	return newLineReader(r, offset), f, nil
+	l := newLineReader(r, offset)
+	if latest {
+		l.firm = offset
+	}
+	return l, f, nil
 }
 
-// append opens a segment for appending, making it if it isn't there.
-func (d folder) append(segment uint64) (File, error) {
+// create opens a segment for writing, making it if it isn't there.
+func (d folder) create(segment uint64) (File, error) {
 	name := d.path(segmentName(segment))
-	f, err := d.fs.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE, fileMode)
+	f, err := d.fs.OpenFile(name, os.O_WRONLY|os.O_CREATE, fileMode)
 	if errors.Is(err, fs.ErrPermission) && d.fs.Chmod(name, fileMode) == nil { // it was complete, but what came after it is gone
-		f, err = d.fs.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE, fileMode)
+		f, err = d.fs.OpenFile(name, os.O_WRONLY|os.O_CREATE, fileMode)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("opening a segment of the audit log: %w", err)
@@ -150,21 +162,27 @@ func (d folder) append(segment uint64) (File, error) {
 	return f, nil
 }
 
-// cut shortens a segment to size and makes that durable. It uses a descriptor of its own, because one that appends only
-// cannot cut on every system.
-func (d folder) cut(segment uint64, size int64) (err error) {
-	f, err := d.fs.OpenFile(d.path(segmentName(segment)), os.O_RDWR, 0)
+// filled returns where a segment's content ends, from an offset on: all behind it is room.
+func (d folder) filled(segment uint64, from int64) (end int64, err error) {
+	r, f, err := d.open(segment, from)
 	if err != nil {
-		return fmt.Errorf("opening a segment of the audit log: %w", err)
+		return 0, err
 	}
 	defer closing(f, &err)
-	if err := f.Truncate(size); err != nil {
-		return fmt.Errorf("cutting a torn line of the audit log: %w", err)
+	piece := make([]byte, len(zeros))
+	for end = from; ; {
+		n, err := r.Read(piece)
+		if content := len(bytes.TrimRight(piece[:n], "\x00")); content > 0 {
+			end = from + int64(content)
+		}
+		from += int64(n)
+		if errors.Is(err, io.EOF) {
+			return end, nil
+		}
+		if err != nil {
+			return 0, fmt.Errorf("reading the audit log: %w", err)
+		}
 	}
-	if err := f.Sync(); err != nil {
-		return fmt.Errorf("cutting a torn line of the audit log: %w", err)
-	}
-	return nil
 }
 
 // size returns how large a segment is.

@@ -34,7 +34,7 @@ func (f *follower) next(most int, until uint64, fn func(seq uint64, line []byte)
 		if f.at.segment != segments[i] {
 			f.at = place{segment: segments[i]}
 		}
-		m, err := f.segment(most-n, until, fn)
+		m, err := f.segment(i == len(segments)-1, most-n, until, fn)
 		if n += m; err != nil {
 			return err
 		}
@@ -42,8 +42,8 @@ func (f *follower) next(most int, until uint64, fn func(seq uint64, line []byte)
 	return nil
 }
 
-func (f *follower) segment(most int, until uint64, fn func(seq uint64, line []byte) error) (n int, err error) {
-	lines, file, err := f.read(f.at.segment, f.at.offset)
+func (f *follower) segment(latest bool, most int, until uint64, fn func(seq uint64, line []byte) error) (n int, err error) {
+	lines, file, err := f.read(f.at.segment, f.at.offset, latest)
 	if errors.Is(err, os.ErrNotExist) {
 		return 0, nil
 	}

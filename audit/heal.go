@@ -152,14 +152,14 @@ func (w *writer) openAt(end position) error {
 	if err != nil {
 		return joinClose(err, f)
 	}
-	w.file, w.head = f, h
+	w.file, w.head, w.room.ends = f, h, 0
 	return nil
 }
 
 // openEnd opens a segment for appending at the log's end, making it if it begins there. What the segment holds behind the end
 // was never acknowledged, and is cut off.
 func (w *writer) openEnd(end position) (File, error) {
-	f, err := w.append(end.segment)
+	f, err := w.create(end.segment)
 	if err != nil {
 		return nil, err
 	}
@@ -170,7 +170,7 @@ func (w *writer) openEnd(end position) (File, error) {
 	case info.Size() < end.offset:
 		err = ErrDamaged
 	case info.Size() > end.offset:
-		err = w.cut(end.segment, end.offset)
+		err = cut(f, end.offset)
 	case end.offset == 0:
 		if err = w.fs.SyncDir(w.dir); err != nil {
 			err = fmt.Errorf("beginning a segment: %w", err)
@@ -180,6 +180,17 @@ func (w *writer) openEnd(end position) (File, error) {
 		return nil, joinClose(err, f)
 	}
 	return f, nil
+}
+
+// cut shortens a segment and makes that durable.
+func cut(f File, size int64) error {
+	if err := f.Truncate(size); err != nil {
+		return fmt.Errorf("cutting off the end of a segment: %w", err)
+	}
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("cutting off the end of a segment: %w", err)
+	}
+	return nil
 }
 
 // rewrite writes what was acknowledged before a failed fsync, after which the system may have forgotten it.
@@ -192,7 +203,7 @@ func (w *writer) rewrite() error {
 		}
 		end.seq, end.hash, end.offset = f.seq, f.hash, end.offset+int64(len(line))
 	}
-	n, err := w.file.Write(w.unsynced)
+	n, err := w.file.WriteAt(w.unsynced, w.end.offset)
 	if err == nil && n < len(w.unsynced) {
 		err = io.ErrShortWrite
 	}
@@ -263,7 +274,7 @@ func (w *writer) signerChanged(before, now string) Record {
 
 // segmentBegan is the time of a segment's first record; now where there is none.
 func (w *writer) segmentBegan(segment uint64) time.Time {
-	lines, file, err := w.read(segment, 0)
+	lines, file, err := w.read(segment, 0, false)
 	if err != nil {
 		return time.Now()
 	}

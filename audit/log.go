@@ -43,7 +43,7 @@ type Log struct {
 	mu      sync.Mutex
 	waiting []*entry
 	queued  atomic.Int32 // how many wait, to be read without the lock
-	missed  int32        // how many waited already when the last group was answered; the writer's own
+	missed  int          // how many waited already when the last group was answered; the writer's own
 	closed  bool
 }
 
@@ -80,7 +80,7 @@ func Open(cfg Config) (*Log, error) {
 	}
 	l.w = newWriter(cfg, start)
 	l.w.show = l.show
-	l.w.answering = func() { l.missed = l.queued.Load() }
+	l.w.answering = func() { l.missed = int(l.queued.Load()) }
 	if s != nil {
 		l.w.tracker = newTracker(cfg, s, l.say, l.announce)
 		l.w.tracker.publish, l.w.tracker.needed = l.signed, l.neededBySinks
@@ -224,47 +224,55 @@ func (l *Log) run() {
 // gatherYields is for how many yields nobody may come until a group is written: some microseconds, a fraction of an fsync.
 const gatherYields = 64
 
-// gather waits a moment for records that are about to come. Those who were just told that their record is durable often have the
-// next one ready: it yields to them until as many have come, or until nobody came for a while.
-func (l *Log) gather(answered int) {
-	runtime.Gosched()
-	came := l.queued.Load()
-	expected := l.missed + int32(answered)
-	for quiet := 0; came < expected && quiet < gatherYields; quiet++ {
-		runtime.Gosched()
-		if n := l.queued.Load(); n != came {
-			came, quiet = n, 0
+// drain writes all that waits, a group at a time. It returns an empty list whose room is used again.
+func (l *Log) drain(spare []*entry) []*entry {
+	for answered := 0; ; {
+		group := l.gather(spare, answered)
+		if len(group) == 0 {
+			return group
 		}
+		l.w.commit(group)
+		answered = len(group)
+		clear(group)
+		spare = group[:0]
 	}
 }
 
-// drain writes all that waits. It returns an empty list whose room is used again.
-func (l *Log) drain(spare []*entry) []*entry {
-	for answered := 0; ; {
-		l.gather(answered)
-		l.mu.Lock()
-		batch := l.waiting
-		l.waiting = spare
-		l.queued.Store(0)
-		l.mu.Unlock()
-		if len(batch) == 0 {
-			return batch
+// gather adds to group what waits, and what is about to come. Those who were just told that their record is durable often have the next
+// one ready: it yields to them until as many have come, or until nobody came for a while, and makes lines of what is there meanwhile.
+func (l *Log) gather(group []*entry, answered int) []*entry {
+	expected := l.missed + answered
+	for quiet, size := 0, 0; quiet < gatherYields && size < maxBatch; quiet++ {
+		runtime.Gosched()
+		came := len(group)
+		if group, size = l.take(group, size); len(group) > came {
+			l.w.prepare(group[came:])
+			quiet = 0
 		}
-		answered = len(batch)
-		whole := batch
-		batch = slices.DeleteFunc(batch, func(e *entry) bool { return !e.state.CompareAndSwap(waiting, taken) })
-		for rest := batch; len(rest) > 0; {
-			n, size := 1, len(rest[0].body)
-			for n < len(rest) && size+len(rest[n].body) <= maxBatch {
-				size += len(rest[n].body)
-				n++
-			}
-			l.w.commit(rest[:n])
-			rest = rest[n:]
+		if len(group) >= expected {
+			break
 		}
-		clear(whole)
-		spare = whole[:0]
 	}
+	return group
+}
+
+// take moves what waits to group, whose records have so many bytes, until they are about as many as are written at once.
+func (l *Log) take(group []*entry, size int) ([]*entry, int) {
+	if l.queued.Load() == 0 {
+		return group, size
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	for ; n < len(l.waiting) && size < maxBatch; n++ {
+		if e := l.waiting[n]; e.state.CompareAndSwap(waiting, taken) {
+			group = append(group, e)
+			size += len(e.body)
+		}
+	}
+	l.waiting = slices.Delete(l.waiting, 0, n)
+	l.queued.Store(int32(len(l.waiting)))
+	return group, size
 }
 
 // Healthy returns nil, or why new calls are refused now. It doesn't touch the disk.

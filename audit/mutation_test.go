@@ -112,6 +112,22 @@ func tamperings() []tampering {
 			b := s.m.MapFS[name].Data
 			return mutant{log: s.m.with(name, b[:r.IntN(len(b)):len(b)])}, true
 		}},
+		{"zero a stretch", func(r *rand.Rand, s *specimen) (mutant, bool) {
+			name, lines, i := s.segment(r)
+			b := bytes.Join(lines, nil)
+			from := len(bytes.Join(lines[:i], nil)) + r.IntN(len(lines[i]))
+			to := min(len(b), from+1+r.IntN(len(b)))
+			clear(b[from:to])
+			m := mutant{log: s.m.with(name, b), file: name, line: i + 1}
+			if to == len(b) && name == s.files[len(s.files)-1] { // what is missing shows at the end
+				m.file = ""
+			}
+			return m, true
+		}},
+		{"zeros behind the end", func(r *rand.Rand, s *specimen) (mutant, bool) {
+			name := s.files[r.IntN(len(s.files))]
+			return mutant{log: s.m.with(name, append(bytes.Clone(s.m.MapFS[name].Data), make([]byte, 1+r.IntN(1<<21))...)), file: name}, true
+		}},
 		{"replace a segment", func(r *rand.Rand, s *specimen) (mutant, bool) {
 			i, j := r.IntN(len(s.files)), r.IntN(len(s.files))
 			with := s.m.MapFS[s.files[j]].Data
@@ -205,7 +221,7 @@ func rechainFrom(lines [][]byte, i int) []byte {
 	return append(out, rechainAfter(lines[i:], string(prev[:64]))...)
 }
 
-// T60, AUD-20: 504 seeded tamperings of twelve kinds; each is found, and where it has a place, that is named first.
+// T60, AUD-20: 588 seeded tamperings of fourteen kinds; each is found, and where it has a place, that is named first.
 func TestT60_mutations(t *testing.T) {
 	t.Parallel()
 	s := newSpecimen(t)

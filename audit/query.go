@@ -160,7 +160,7 @@ func (f *follower) skipTo(since time.Time) error {
 
 // firstTime is the time of a segment's first record.
 func (d folder) firstTime(segment uint64) (time.Time, bool) {
-	lines, file, err := d.read(segment, 0)
+	lines, file, err := d.read(segment, 0, false)
 	if err != nil {
 		return time.Time{}, false
 	}

@@ -126,11 +126,11 @@ func (d folder) walk(from position, anchored bool, segments []uint64) (walked, e
 		return w, nil
 	}
 	for {
-		more, err := d.walkSegment(&w, anchored)
+		latest := w.end.segment == segments[len(segments)-1]
+		more, err := d.walkSegment(&w, anchored, latest)
 		if err != nil {
 			return walked{}, err
 		}
-		latest := w.end.segment == segments[len(segments)-1]
 		switch {
 		case w.hurt != "" || latest:
 			return w, nil
@@ -147,8 +147,8 @@ func (d folder) walk(from position, anchored bool, segments []uint64) (walked, e
 }
 
 // walkSegment follows the chain to the end of w's segment. It returns whether all lines were good.
-func (d folder) walkSegment(w *walked, anchored bool) (bool, error) {
-	lines, file, err := d.read(w.end.segment, w.end.offset)
+func (d folder) walkSegment(w *walked, anchored, latest bool) (bool, error) {
+	lines, file, err := d.read(w.end.segment, w.end.offset, latest)
 	if err != nil {
 		return false, err
 	}
@@ -179,10 +179,23 @@ func (d folder) walkSegment(w *walked, anchored bool) (bool, error) {
 		}
 		w.torn = lines.offset - w.end.offset
 	}
+	if err := d.countTorn(w, lines); err != nil {
+		return false, err
+	}
 	if !anchored && w.end == first {
 		w.end.seq = 0
 	}
 	return w.torn == 0, nil
+}
+
+// countTorn counts what a crash left in the room where lines end, if they do: a group may be there in part, with holes.
+func (d folder) countTorn(w *walked, lines *lineReader) error {
+	if !lines.room {
+		return nil
+	}
+	content, err := d.filled(w.end.segment, lines.offset)
+	w.torn = content - w.end.offset
+	return err
 }
 
 // ends reports whether the record of a position stands right before it.
@@ -249,7 +262,7 @@ func (d folder) debts(r resumption) (*pairing, error) {
 		if segment == from.segment {
 			offset = from.offset
 		}
-		if err := d.collect(p, place{segment, offset}); err != nil {
+		if err := d.collect(p, place{segment, offset}, segment == r.end.segment); err != nil {
 			return nil, err
 		}
 	}
@@ -261,7 +274,7 @@ func (d folder) startRecord(p place) Record {
 	if p.segment == 0 {
 		return Record{}
 	}
-	lines, file, err := d.read(p.segment, p.offset)
+	lines, file, err := d.read(p.segment, p.offset, false)
 	if err != nil {
 		return Record{}
 	}
@@ -282,8 +295,8 @@ func (d folder) startRecord(p place) Record {
 }
 
 // collect adds a segment's records from a place on to p. Lines that aren't good owe nothing.
-func (d folder) collect(p *pairing, from place) error {
-	lines, file, err := d.read(from.segment, from.offset)
+func (d folder) collect(p *pairing, from place, latest bool) error {
+	lines, file, err := d.read(from.segment, from.offset, latest)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/mod/sumdb/tlog"
 )
 
 // roll begins a new segment where the batch would make this one too large, or where it is old enough. The old one ends with
@@ -46,29 +47,40 @@ func (w *writer) roll(batch []*entry, now time.Time) error {
 	return nil
 }
 
-// seal ends a segment with the root of the tree. It is true while the tree is so far behind that the segment had better grow on;
-// where there is no tree, the segment ends without.
+// seal ends a segment with the root of the tree, and without room. It is true while the tree is so far behind that the segment had
+// better grow on; where there is no tree, the segment ends without.
 func (w *writer) seal(now time.Time) (later bool, err error) {
-	if w.tracker == nil {
-		return false, nil
-	}
-	root, ok, err := w.tracker.seal(w.end)
-	if err != nil || w.tracker.lost() {
-		return false, nil //nolint:nilerr // a disk in trouble is the next step's to tell
-	}
-	if !ok {
+	root, ok, known := w.root()
+	if known && !ok {
 		return true, nil
 	}
-	e := noteEntry(Record{Kind: Event, Name: LogSealed, Detail: map[string]string{
-		"tree_size": strconv.FormatUint(w.end.seq, 10), "root": root.String(),
-	}})
-	end, _ := w.assemble([]*entry{e}, nil, now)
+	if !known && !w.roomy() {
+		return false, nil
+	}
+	if err := w.giveRoom(); err != nil {
+		return false, err
+	}
+	w.draft.begin(w.end)
+	if known {
+		w.draft.add([]*entry{noteEntry(Record{Kind: Event, Name: LogSealed, Detail: map[string]string{
+			"tree_size": strconv.FormatUint(w.end.seq, 10), "root": root.String(),
+		}})}, now)
+	}
 	if err := w.put(); err != nil {
 		return false, err
 	}
-	if err := w.sync(end, now); err != nil {
+	if err := w.sync(w.draft.to, now); err != nil {
 		return false, err
 	}
-	w.end = end
+	w.end = w.draft.to
 	return false, nil
+}
+
+// root is the root of the tree of all records; not ok while the tree is too far behind, not known where there is none.
+func (w *writer) root() (root tlog.Hash, ok, known bool) {
+	if w.tracker == nil {
+		return root, false, false
+	}
+	root, ok, err := w.tracker.seal(w.end)
+	return root, ok, err == nil && !w.tracker.lost() // a disk in trouble is the next step's to tell
 }

@@ -35,7 +35,7 @@ func Scan(dataDir string, fn func(slot string, r Record) error) error {
 
 // scanSegment returns fn's error, or how the first line is bad that is.
 func (d folder) scanSegment(segment uint64, latest bool, fn func(Record) error) error {
-	lines, file, err := d.read(segment, 0)
+	lines, file, err := d.read(segment, 0, latest)
 	if err != nil {
 		return err
 	}

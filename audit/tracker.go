@@ -272,6 +272,9 @@ func (t *tracker) takeSegment(to position, most int) (n int, err error) {
 	}
 	defer closing(file, &err)
 	t.lines.reset(from, t.at.offset)
+	if t.at.segment == to.segment {
+		t.lines.firm = to.offset
+	}
 	for ; n < most && uint64(t.tree.size) < to.seq; n++ {
 		line, err := t.lines.next()
 		if errors.Is(err, io.EOF) || errors.Is(err, errUnended) {

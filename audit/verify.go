@@ -365,15 +365,18 @@ func (v *verifier) misplaced(i int, segment uint64) {
 }
 
 func (v *verifier) verifySegment(segment uint64, latest bool) error {
-	lines, file, err := v.read(segment, 0)
+	lines, file, err := v.read(segment, 0, latest)
 	if err != nil {
 		return err
+	}
+	if latest && v.headErr == nil && segment == v.head.end.segment {
+		lines.firm = v.head.end.offset
 	}
 	defer file.Close() //nolint:errcheck // it was only read
 	for {
 		line, err := lines.next()
 		if errors.Is(err, io.EOF) {
-			return nil
+			return v.verifyRoom(lines)
 		}
 		v.line = lines.number
 		switch {
@@ -383,6 +386,7 @@ func (v *verifier) verifySegment(segment uint64, latest bool) error {
 			v.seq++
 			v.find(ProblemTorn, true, "a last line that was being written, or that a crash tore; the next start removes it")
 			v.seq--
+			return nil
 		case bad(err):
 			v.seq++
 			v.find(ProblemFraming, false, err.Error())
@@ -391,6 +395,27 @@ func (v *verifier) verifySegment(segment uint64, latest bool) error {
 			return fmt.Errorf("reading %s: %w", segmentName(segment), err)
 		}
 	}
+}
+
+// verifyRoom tells of room that no process gave back. One that stops in order does.
+func (v *verifier) verifyRoom(lines *lineReader) error {
+	if !lines.room || v.slot.Live {
+		return nil
+	}
+	content, err := v.filled(v.segment, lines.offset)
+	if err != nil {
+		return err
+	}
+	v.line = lines.number + 1
+	switch {
+	case v.cleanly:
+		v.find(ProblemFraming, false, "zeros behind the record of an orderly stop")
+	case content > lines.offset:
+		v.find(ProblemTorn, true, "part of a group of lines that a crash tore; the next start removes it")
+	default:
+		v.find(ProblemTorn, true, "room that a crash left; the next start removes it")
+	}
+	return nil
 }
 
 func (v *verifier) verifyLine(line []byte, ends int64) {

@@ -360,7 +360,7 @@ func (v *verifier) headMark(cleanly bool) {
 	switch {
 	case v.headErr != nil:
 	case mark > 0 && !t.sizes[mark]:
-		v.treeProblem(ProblemCheckpoint, "the checkpoint of %d records that the head names is missing", mark)
+		v.noteProblemAt(0, false, fmt.Sprintf("the checkpoint of %d records that the head names is missing", mark))
 	case cleanly && !v.slot.Live && mark != t.last:
 		v.treeProblem(ProblemHead, "the head names the checkpoint of %d records, but the last is of %d", mark, t.last)
 	}

@@ -28,6 +28,7 @@ type writer struct {
 
 	attached  bool // the log's end is known
 	file      File // nil: not trusted
+	room      room // behind the end
 	head      File
 	end       position         // behind the last acknowledged record
 	durable   position         // behind the last record that is on the disk
@@ -45,7 +46,7 @@ type writer struct {
 	opening []Record // what begins this process's part of the log
 	notes   []*entry // records of the log's own, to be written before all else
 	open    *pairing // what this process owes
-	buf     []byte
+	draft   draft    // what is written next
 	headBuf []byte
 
 	fault atomic.Pointer[error] // why only what is owed is written; nil: healthy
@@ -128,7 +129,9 @@ func (w *writer) mark() uint64 {
 }
 
 // restless reports whether there is something to tend to.
-func (w *writer) restless() bool { return w.fault.Load() != nil || len(w.unsynced) > 0 }
+func (w *writer) restless() bool {
+	return w.fault.Load() != nil || len(w.unsynced) > 0 || w.roomy()
+}
 
 // commit makes a batch durable and tells each entry how that went. Reserved ones are tried harder.
 func (w *writer) commit(batch []*entry) {
@@ -177,6 +180,7 @@ func answer(batch []*entry, err error) {
 // write appends the log's own notes and a batch, and makes them durable where that is the mode. An error leaves the log as
 // it was, for all but its descriptors.
 func (w *writer) write(batch []*entry) error {
+	defer w.draft.drop()
 	now := time.Now()
 	if err := w.roll(batch, now); err != nil {
 		return err
@@ -186,7 +190,11 @@ func (w *writer) write(batch []*entry) error {
 	if said {
 		own = append(slices.Clip(own), noteEntry(w.gap.record()))
 	}
-	end, start := w.assemble(own, batch, now)
+	w.assemble(own, batch, now)
+	end := w.draft.to
+	if err := w.makeRoom(len(batch)); err != nil {
+		return err
+	}
 	if err := w.put(); err != nil {
 		return err
 	}
@@ -196,7 +204,10 @@ func (w *writer) write(batch []*entry) error {
 	if w.end.offset == 0 {
 		w.began = now
 	}
-	w.end, w.start, w.notes = end, start, nil
+	w.end, w.notes = end, nil
+	if w.draft.start != (place{}) {
+		w.start = w.draft.start
+	}
 	if said {
 		w.gap = nil
 	}
@@ -211,10 +222,13 @@ func (w *writer) write(batch []*entry) error {
 	return nil
 }
 
-// put writes w.buf.
+// put writes the draft to the log's end.
 func (w *writer) put() error {
-	n, err := w.file.Write(w.buf)
-	if err == nil && n < len(w.buf) {
+	if len(w.draft.lines) == 0 {
+		return nil
+	}
+	n, err := w.file.WriteAt(w.draft.lines, w.end.offset)
+	if err == nil && n < len(w.draft.lines) {
 		err = io.ErrShortWrite
 	}
 	if err != nil {
@@ -223,25 +237,25 @@ func (w *writer) put() error {
 	return nil
 }
 
-// assemble makes lines of own and batch, in w.buf, and returns where the log will end and where its last process began.
-func (w *writer) assemble(own, batch []*entry, now time.Time) (end position, start place) {
-	var room [40]byte
-	ts := appendTime(room[:0], now)
-	w.buf = w.buf[:0]
-	end, start = w.end, w.start
-	for _, list := range [...][]*entry{own, batch} {
-		for _, e := range list {
-			if e.record.Kind == Start {
-				start = end.place
-			}
-			before := len(w.buf)
-			w.buf, end.hash = appendLine(w.buf, end.seq+1, ts, e.body, end.hash)
-			end.seq++
-			e.seq = end.seq
-			end.offset += int64(len(w.buf) - before)
-		}
+// prepare makes the lines of records that come next in the group that is about to be committed. It does nothing where the log has
+// something to say before them.
+func (w *writer) prepare(list []*entry) {
+	if w.fault.Load() != nil || w.gap != nil || len(w.notes) > 0 {
+		return
 	}
-	return end, start
+	if w.draft.from != w.end {
+		w.draft.begin(w.end)
+	}
+	w.draft.add(list, time.Now())
+}
+
+// assemble completes the draft: the lines of own, then those of batch, the first of which may be there already.
+func (w *writer) assemble(own, batch []*entry, now time.Time) {
+	if len(own) > 0 || w.draft.from != w.end { // something comes before them, or has come between
+		w.draft.begin(w.end)
+		w.draft.add(own, now)
+	}
+	w.draft.add(batch[w.draft.count-len(own):], now)
 }
 
 // settle makes what was just written durable, now or, where the mode allows it, soon.
@@ -249,10 +263,10 @@ func (w *writer) settle(end position, now time.Time) error {
 	if w.cfg.Fsync != FsyncInterval {
 		return w.sync(end, now)
 	}
-	if before := len(w.unsynced); before+len(w.buf) > maxUnsync || now.Sub(w.synced) >= syncEvery {
+	if before := len(w.unsynced); before+len(w.draft.lines) > maxUnsync || now.Sub(w.synced) >= syncEvery {
 		return w.sync(end, now)
 	}
-	w.unsynced = append(w.unsynced, w.buf...)
+	w.unsynced = append(w.unsynced, w.draft.lines...)
 	return nil
 }
 
@@ -261,7 +275,7 @@ func (w *writer) sync(end position, now time.Time) error {
 	if w.tracker != nil {
 		w.tracker.spare()
 	}
-	if err := w.file.Sync(); err != nil {
+	if err := w.file.SyncData(); err != nil {
 		return fmt.Errorf("making durable: %w", err)
 	}
 	w.durable, w.synced, w.unsynced = end, now, w.unsynced[:0]
@@ -298,7 +312,7 @@ func (w *writer) putHead() error {
 	return nil
 }
 
-// tend does what is due when nobody writes: it mends what is broken and makes durable what isn't.
+// tend does what is due when nobody writes: it mends what is broken, makes durable what isn't and gives back what is too much.
 func (w *writer) tend() {
 	w.work()
 	defer w.busy.Store(0)
@@ -317,6 +331,10 @@ func (w *writer) tend() {
 			return
 		}
 	default:
+		w.room.tally = 0
+		if err := w.giveRoom(); err != nil {
+			w.distrust(err)
+		}
 		return
 	}
 	w.writeHead(false)
@@ -333,6 +351,7 @@ func (w *writer) finish(last Record) error {
 	}
 	last.Count = w.open.owed()
 	w.note(last)
+	w.room.tally = 0
 	err := w.writeReserved(nil)
 	if err == nil && len(w.unsynced) > 0 {
 		err = w.sync(w.end, time.Now())
