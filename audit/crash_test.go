@@ -154,6 +154,47 @@ func live(t *testing.T, data string, d *disk) (acknowledged []string) {
 	return acknowledged
 }
 
+// After a crash the tree lacks what no checkpoint signs. A start that rotates at once takes that up, and nobody does so a second time.
+func TestCrash_before_a_rotation(t *testing.T) {
+	t.Parallel()
+	l := open(t, t.TempDir(), lazily)
+	for i := range 50 {
+		l.append(t, audit.Record{Kind: audit.Event, Name: "e" + strconv.Itoa(i), Params: map[string]any{"pad": strings.Repeat("x", 2000)}})
+	}
+	left := crash(t, l.data)
+	again := open(t, left, func(c *audit.Config) { c.MaxBytes = 64 << 10 })
+	again.stop(t)
+	if n := len(segments(t, left)); n != 2 {
+		t.Errorf("%d segments", n)
+	}
+	if report := verified(t, left); len(report.Findings) > 0 {
+		t.Error(report.Findings)
+	}
+}
+
+// A process that ran for so long that its start record was removed is signed for like any other, and a torn checkpoint of its is removed.
+func TestCrash_after_its_start_was_removed(t *testing.T) {
+	t.Parallel()
+	l := open(t, t.TempDir(), func(c *audit.Config) {
+		lazily(c)
+		c.MaxBytes, c.RetainBytes = 64<<10, 128<<10
+	})
+	for first := segments(t, l.data)[0]; segments(t, l.data)[0] == first; {
+		l.append(t, audit.Record{Kind: audit.Event, Name: "e", Params: map[string]any{"pad": strings.Repeat("x", 2000)}})
+	}
+	left := crash(t, l.data)
+	name := filepath.Join(left, "audit", "001", "checkpoints")
+	b := read(t, name)
+	write(t, name, append(b, b[:100]...))
+	if _, err := audit.RecoverSlots(left, nil, audit.Config{ReserveBytes: 128 << 10}); err != nil {
+		t.Fatal(err)
+	}
+	report := verified(t, left)
+	if len(report.Findings) > 0 || report.Slots[0].Signed != report.Slots[0].Last {
+		t.Errorf("%v, %d of %d signed", report.Findings, report.Slots[0].Signed, report.Slots[0].Last)
+	}
+}
+
 const childEnv = "COMFYGATE_AUDIT_TEST_CHILD"
 
 // child writes calls until it is killed, and tells which records were acknowledged.

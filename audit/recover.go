@@ -3,6 +3,7 @@ package audit
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 )
@@ -99,13 +100,36 @@ func endSlot(cfg Config, sum *Recovery) error {
 // signEnd signs what another process left, with the key that it had. Where that can't be, the next process in the slot signs it.
 func (w *writer) signEnd() {
 	s, err := openSigner(w.cfg)
-	if err != nil || w.startRecord(w.start).Detail["signer"] != s.public {
+	if err != nil || !w.signedBefore(s) {
 		return
 	}
 	w.tracker = newTracker(w.cfg, s, func(Record) {}, nil) // what it would say, it logs; the next process says it again
 	w.tracker.follow(w.durable)
 	w.tracker.complete()
 	w.writeHead(true)
+}
+
+// signedBefore reports whether the log's last process signed with a key: its start record says so, or, where that was removed, the last
+// checkpoint.
+func (w *writer) signedBefore(s *signer) bool {
+	if start := w.startRecord(w.start); start.Kind == Start {
+		return start.Detail["signer"] == s.public
+	}
+	key, err := newTrust([]string{s.public})
+	if err != nil {
+		return false
+	}
+	f, err := w.fs.OpenFile(w.path(checkpointFile), os.O_RDONLY, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	signed, _, err := lastNote(f)
+	if err != nil || signed == nil {
+		return false
+	}
+	_, _, err = openCheckpoint(signed, key)
+	return err == nil
 }
 
 // stopped reports that a log's last record is a stop that left nothing open.

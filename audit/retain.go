@@ -67,11 +67,15 @@ func (t *tracker) pruneSegments(now time.Time) error {
 // the last of them, and with nothing in them that somebody still waits for.
 func (t *tracker) expendable(segments []uint64, now time.Time) (int, error) {
 	var total int64
+	at := t.reached()
 	sizes := make([]int64, len(segments))
 	for i, segment := range segments {
 		var err error
 		if sizes[i], err = t.size(segment); err != nil {
 			return 0, err
+		}
+		if segment == at.segment { // what is behind may be room
+			sizes[i] = min(sizes[i], at.offset)
 		}
 		total += sizes[i]
 	}

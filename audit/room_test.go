@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -120,6 +121,31 @@ func TestAUD07_room_comes_and_goes(t *testing.T) {
 			})
 		})
 	}
+}
+
+// AUD-14: room does not count among the bytes that are kept.
+func TestAUD14_room_does_not_count(t *testing.T) {
+	t.Parallel()
+	l := open(t, t.TempDir(), func(c *audit.Config) {
+		lazily(c)
+		c.MaxBytes, c.RetainBytes = 256<<10, 1<<20
+	})
+	first := segments(t, l.data)[0]
+	if _, err := throng(t, l, "c", func() bool { // until some 2 MiB were written, and something was removed
+		names := segments(t, l.data)
+		return names[0] != first && names[len(names)-1] > strings.Replace(first, "0001.jsonl", "5000.jsonl", 1)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	l.stop(t)
+	kept := 0
+	for _, segment := range segments(t, l.data) {
+		kept += len(read(t, segment))
+	}
+	if kept < 700<<10 {
+		t.Errorf("%d bytes were kept", kept)
+	}
+	verified(t, l.data)
 }
 
 // A crash in a crowd leaves room, and perhaps part of a group in it, with a hole where the disk was not yet. That is no tampering; the

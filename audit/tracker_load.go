@@ -19,7 +19,7 @@ func (t *tracker) load(to position) error {
 	if err := trim(t.notes, ends); err != nil {
 		return err
 	}
-	t.ends, t.tree, t.last = ends, tree{}, 0
+	t.ends, t.tree, t.last, t.pending = ends, tree{}, 0, t.pending[:0]
 	hurt := ""
 	if signed != nil {
 		if hurt, err = t.believe(signed, to); err != nil {
@@ -90,7 +90,7 @@ func (t *tracker) begin(left position) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.known = left
-	if to := t.reached(); to.seq > 0 {
+	if to := t.reached(); to.seq > 0 && !t.loaded { // a rotation at the start has loaded it
 		t.fail(t.load(to))
 	}
 }
